@@ -1,0 +1,5 @@
+package underlay
+
+import "net/netip"
+
+func listenUDP(laddr netip.AddrPort) (UDPConn, error) { return listenPlain(laddr) }

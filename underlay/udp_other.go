@@ -1,0 +1,7 @@
+//go:build !linux
+
+package underlay
+
+import "net/netip"
+
+func listenUDP(laddr netip.AddrPort) (UDPConn, error) { return listenPlain(laddr) }
