@@ -1,0 +1,101 @@
+package netsim
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// A Fate is one thing that happens to a packet. A packet meets several on its way.
+type Fate uint8
+
+// The fates of a packet on a link come first, then those at a node.
+const (
+	Sent      Fate = iota // entered a link
+	Tampered              // was taken off a link by its tamper function
+	DropDown              // the link was down
+	DropMTU               // larger than the link's MTU
+	DropLoss              // lost at random
+	DropQueue             // the link's queue was full
+
+	Delivered   // entered the receive queue of a socket
+	Translated  // passed a NAT or firewall
+	DropTTL     // hop limit used up
+	DropNoRoute // no route to the destination
+	DropFilter  // unsolicited at a NAT or firewall, or hairpinned where that is off
+	DropFull    // a NAT had no mapping or port left
+	DropClosed  // no socket was bound to the destination
+	DropBuffer  // the socket's receive queue was full
+
+	numFates
+)
+
+var fateNames = [numFates]string{
+	"sent", "tampered", "down", "mtu", "loss", "queue",
+	"delivered", "translated", "ttl", "no route", "filter", "full", "closed", "buffer",
+}
+
+// String returns a short name, such as "loss".
+func (f Fate) String() string {
+	if f < numFates {
+		return fateNames[f]
+	}
+	return fmt.Sprintf("fate %d", uint8(f))
+}
+
+// Stats counts fates, each indexed by [Fate].
+type Stats struct {
+	Packets [numFates]uint64
+	Bytes   [numFates]uint64 // of IP packets
+}
+
+func (s *Stats) add(f Fate, p *packet) {
+	s.Packets[f]++
+	s.Bytes[f] += uint64(p.Size())
+}
+
+// An Event is one fate of one packet.
+type Event struct {
+	Time     time.Duration // since New
+	Fate     Fate
+	Node     string // the node where it happened; for a fate on a link, the sender
+	Link     *Link  // the link that carries or, at a node, brought the packet
+	Src, Dst netip.AddrPort
+	OldSrc   netip.AddrPort // Translated: the source before
+	OldDst   netip.AddrPort // Translated: the destination before
+	HopLimit uint8
+	ECN      uint8
+	Size     int // bytes of the IP packet
+}
+
+// String renders e on one line.
+func (e Event) String() string {
+	s := fmt.Sprintf("%v %s %v: %s > %s ttl %d, %d bytes", e.Time, e.Node, e.Fate, e.Src, e.Dst, e.HopLimit, e.Size)
+	if e.Fate == Translated {
+		s += fmt.Sprintf(" (was %s > %s)", e.OldSrc, e.OldDst)
+	}
+	return s
+}
+
+// maxPending bounds the events that wait for the trace function. Senders wait
+// beyond it.
+const maxPending = 1 << 16
+
+// Trace has f called with every event, in order, on the network's own
+// goroutine; nil stops it. f must not block, send, or close the network.
+func (n *Network) Trace(f func(Event)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trace = f
+}
+
+// event queues the fate of p for the trace function.
+func (n *Network) event(f Fate, node *base, l *Link, p *packet, oldSrc, oldDst netip.AddrPort) {
+	if n.trace == nil {
+		return
+	}
+	n.pending = append(n.pending, Event{
+		Time: n.at, Fate: f, Node: node.name, Link: l, Src: p.Src, Dst: p.Dst,
+		OldSrc: oldSrc, OldDst: oldDst, HopLimit: p.HopLimit, ECN: p.ECN, Size: p.Size(),
+	})
+}

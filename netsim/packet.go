@@ -1,0 +1,112 @@
+package netsim
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	defaultHopLimit = 64    // RFC 1122 §3.2.1.7 as IANA now recommends
+	maxPayload      = 65507 // of a UDP datagram over IPv4: 65,535 - 20 - 8
+	inlinePayload   = 1536  // payloads up to this size live in the packet itself
+	packetOverhead  = 256   // what a queued packet costs in memory beside its bytes
+)
+
+// A Packet is a UDP datagram inside an IP packet.
+type Packet struct {
+	Src, Dst netip.AddrPort
+	HopLimit uint8 // TTL or hop limit
+	ECN      uint8 // the two ECN bits of RFC 3168
+	Data     []byte
+}
+
+// Size returns the bytes of the whole IP packet: a 20-byte IPv4 or 40-byte
+// IPv6 header, the 8-byte UDP header and the data.
+func (p *Packet) Size() int {
+	if p.Dst.Addr().Is4() {
+		return 28 + len(p.Data)
+	}
+	return 48 + len(p.Data)
+}
+
+// A stage is what happens next to a packet on a pipe.
+type stage uint8
+
+const (
+	stageArrive  stage = iota // has propagated: the tamper function, then admission
+	stageAdmit                // loss, queue, jitter
+	stageDeliver              // to the node at the far end
+)
+
+// A packet is a Packet in motion. It has one holder at a time: a pipe (through
+// the schedule) or a socket's receive queue.
+type packet struct {
+	Packet
+	flow  uint64 // hash of Src and Dst
+	pipe  *pipe
+	stage stage
+	seq   uint64  // order of scheduling, the last tie-breaker
+	next  *packet // in a receive queue
+	buf   [inlinePayload]byte
+}
+
+var packetPool = sync.Pool{New: func() any { return new(packet) }}
+
+// newPacket returns a packet that holds a copy of q.
+func newPacket(q Packet) *packet {
+	p := packetPool.Get().(*packet)
+	p.Packet = q
+	p.Data = append(p.buf[:0], q.Data...) // moves to the heap when too long
+	p.setFlow()
+	return p
+}
+
+// release gives p back. The caller no longer holds it.
+func (p *packet) release() {
+	p.Data, p.pipe, p.next = nil, nil, nil
+	packetPool.Put(p)
+}
+
+// cost returns the bytes that p counts for in a bounded queue.
+func (p *packet) cost() int { return len(p.Data) + packetOverhead }
+
+// forward decrements the hop limit and reports whether p may go on
+// (RFC 1812 §5.3.1).
+func (p *packet) forward() bool {
+	if p.HopLimit <= 1 {
+		return false
+	}
+	p.HopLimit--
+	return true
+}
+
+// setFlow computes the flow after Src or Dst has changed.
+func (p *packet) setFlow() {
+	s, d := p.Src.Addr().As16(), p.Dst.Addr().As16()
+	p.flow = mix(uint64(p.Src.Port())<<16|uint64(p.Dst.Port()),
+		binary.BigEndian.Uint64(s[:8]), binary.BigEndian.Uint64(s[8:]),
+		binary.BigEndian.Uint64(d[:8]), binary.BigEndian.Uint64(d[8:]))
+}
+
+// mix hashes vs with the finaliser of SplitMix64 (Steele, Lea, Flood 2014):
+// every bit of every value, and their order, counts.
+func mix(vs ...uint64) uint64 {
+	var h uint64
+	for _, v := range vs {
+		h += v + 0x9e3779b97f4a7c15
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
+}
+
+// unit maps a hash to [0, 1) with the 53 bits that a float64 holds exactly.
+func unit(h uint64) float64 { return float64(h>>11) / (1 << 53) }
+
+// fraction returns the part of d that the hash selects, in [0, d).
+func fraction(h uint64, d time.Duration) time.Duration {
+	return time.Duration(unit(h) * float64(d))
+}

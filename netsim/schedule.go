@@ -1,0 +1,168 @@
+package netsim
+
+import "time"
+
+// due is a packet in the schedule.
+type due struct {
+	at time.Duration
+	p  *packet
+}
+
+// before orders packets that are due together by what does not depend on
+// which goroutine ran first.
+func (a due) before(b due) bool {
+	switch {
+	case a.at != b.at:
+		return a.at < b.at
+	case a.p.pipe.id != b.p.pipe.id:
+		return a.p.pipe.id < b.p.pipe.id
+	case a.p.flow != b.p.flow:
+		return a.p.flow < b.p.flow
+	}
+	return a.p.seq < b.p.seq
+}
+
+// A schedule is a heap of packets, earliest first. It is 4-ary: half the
+// levels, and the four children share a cache line.
+type schedule []due
+
+func (s *schedule) push(d due) {
+	h := append(*s, d)
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !d.before(h[up]) {
+			break
+		}
+		h[i] = h[up]
+		i = up
+	}
+	h[i] = d
+	*s = h
+}
+
+// pop removes the earliest packet of a schedule that is not empty.
+func (s *schedule) pop() *packet {
+	h := *s
+	top, d := h[0].p, h[len(h)-1]
+	h[len(h)-1] = due{}
+	h = h[:len(h)-1]
+	*s = h
+	i := 0
+	for {
+		first := 4*i + 1
+		if first >= len(h) {
+			break
+		}
+		least := first
+		for c := first + 1; c < min(first+4, len(h)); c++ {
+			if h[c].before(h[least]) {
+				least = c
+			}
+		}
+		if !h[least].before(d) {
+			break
+		}
+		h[i] = h[least]
+		i = least
+	}
+	if len(h) > 0 {
+		h[i] = d
+	}
+	return top
+}
+
+// schedule makes p due for its next stage at a time.
+func (n *Network) schedule(p *packet, s stage, at time.Duration) {
+	n.seq++
+	p.stage, p.seq = s, n.seq
+	n.queue.push(due{at, p})
+}
+
+// now returns the time since New.
+func (n *Network) now() time.Duration { return time.Since(n.start) }
+
+// kick wakes the goroutine if there is something to do before it would wake.
+func (n *Network) kick() {
+	if len(n.pending) == 0 && (len(n.queue) == 0 || n.queue[0].at >= n.wakeAt) {
+		return
+	}
+	select {
+	case n.wake <- struct{}{}:
+	default: // a wake-up is under way
+	}
+}
+
+const (
+	awake   = time.Duration(-1 << 63) // nothing is before it: no kick needed
+	forever = time.Duration(1<<63 - 1)
+	quantum = 128 // packets moved before others get the lock
+)
+
+// run is the network's goroutine. It alone moves packets that are on a link,
+// and calls the trace and tamper functions. Close ends it.
+func (n *Network) run() {
+	defer close(n.done)
+	timer := time.NewTimer(forever)
+	defer timer.Stop()
+	for {
+		sleep, events, trace, call := n.move()
+		for _, e := range events {
+			trace(e)
+		}
+		if call != nil {
+			call()
+		}
+		if sleep <= 0 {
+			select {
+			case <-n.stop:
+				return
+			default:
+				continue
+			}
+		}
+		timer.Reset(sleep)
+		select {
+		case <-timer.C:
+		case <-n.wake:
+		case <-n.stop:
+			return
+		}
+	}
+}
+
+// move advances packets that are due. It returns how long to sleep after
+// that, 0 for not at all, and what to call without the lock, in this order:
+// trace for each event, then call.
+func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event), call func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wakeAt = awake
+	now := n.now()
+	for range quantum {
+		if call != nil || len(n.queue) == 0 || n.queue[0].at > now {
+			break
+		}
+		n.at = n.queue[0].at
+		p := n.queue.pop()
+		call = p.pipe.advance(p)
+	}
+	if trace = n.trace; trace != nil {
+		events, n.pending, n.spare = n.pending, n.spare[:0], n.pending
+	} else {
+		n.pending = nil
+	}
+	n.room.Broadcast()
+	n.wakeAt = forever
+	if len(n.queue) > 0 {
+		n.wakeAt = n.queue[0].at
+	}
+	if call != nil || len(events) > 0 || n.wakeAt <= now {
+		n.wakeAt = awake // it comes back at once
+		return 0, events, trace, call
+	}
+	if n.wakeAt == forever {
+		return forever, nil, nil, nil
+	}
+	return n.wakeAt - now, nil, nil, nil
+}
