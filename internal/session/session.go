@@ -109,7 +109,9 @@ type Stats struct {
 	SmoothedRTT time.Duration
 	BytesSent   uint64
 	BytesRecv   uint64
-	PacketsLost uint64
+	PacketsLost uint64 // sent ones that the engine takes for lost
+	// PacketsDropped counts delivered packets that the engine had no room for.
+	PacketsDropped uint64
 }
 
 // A Stream is a bidirectional, ordered, reliable stream of bytes.
