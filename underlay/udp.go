@@ -1,10 +1,13 @@
 package underlay
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"syscall"
 )
 
 // The seam between the portable part and the platforms is one function,
@@ -30,22 +33,29 @@ const socketBuffer = 4 << 20
 const maxReadErrors = 1000
 
 var (
-	errSegments = errors.New("more segments than the socket can send at once")
-	errFamily   = errors.New("destination is not of the socket's address family")
+	errRun    = errors.New("run is longer than the socket can send at once")
+	errFamily = errors.New("address is not of the socket's family")
 )
 
 // listenNet opens the standard library's socket of laddr's family, and of no
-// other: on "udp6" the library sets IPV6_V6ONLY.
-func listenNet(laddr netip.AddrPort) (*net.UDPConn, error) {
+// other: on "udp6" the library sets IPV6_V6ONLY. Control, which may be nil,
+// sets options before the socket is bound, so that no datagram precedes them.
+func listenNet(laddr netip.AddrPort, control func(syscall.RawConn)) (*net.UDPConn, error) {
 	network := "udp4"
 	if laddr.Addr().Is6() {
 		network = "udp6"
 	}
-	c, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(laddr))
+	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+		if control != nil {
+			control(rc)
+		}
+		return nil
+	}}
+	pc, err := lc.ListenPacket(context.Background(), network, laddr.String())
 	if err != nil {
 		return nil, fmt.Errorf("underlay: %w", err) // names operation and address
 	}
-	return c, nil
+	return pc.(*net.UDPConn), nil
 }
 
 // localAddr returns where c is bound.
@@ -56,13 +66,19 @@ func localAddr(c *net.UDPConn) netip.AddrPort {
 // checkEntry says whether an entry to write makes sense on a socket that is
 // bound to local and takes runs of up to maxSegments.
 func checkEntry(d *Datagram, local netip.Addr, maxSegments int) error {
-	if d.Addr.Addr().Is4() != local.Is4() || !d.Addr.IsValid() {
-		return &net.OpError{Op: "write", Net: "udp", Addr: net.UDPAddrFromAddrPort(d.Addr), Err: errFamily}
-	}
-	if segments(d) > maxSegments {
-		return &net.OpError{Op: "write", Net: "udp", Addr: net.UDPAddrFromAddrPort(d.Addr), Err: errSegments}
+	switch {
+	case !d.Addr.IsValid() || d.Addr.Addr().Is4() != local.Is4(),
+		d.Local.IsValid() && d.Local.Is4() != local.Is4():
+		return writeError(d, errFamily)
+	case segments(d) > maxSegments, segments(d) > 1 && len(d.Data) > math.MaxUint16:
+		return writeError(d, errRun)
 	}
 	return nil
+}
+
+// writeError describes the failure of one entry.
+func writeError(d *Datagram, err error) error {
+	return fmt.Errorf("underlay: write udp to %v: %w", d.Addr, err)
 }
 
 // segments returns how many datagrams the entry stands for.

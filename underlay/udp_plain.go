@@ -19,7 +19,7 @@ type plainConn struct {
 // listenPlain opens a plain socket. It is the implementation of listenUDP
 // where there is no better one.
 func listenPlain(laddr netip.AddrPort) (UDPConn, error) {
-	c, err := listenNet(laddr)
+	c, err := listenNet(laddr, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (p *plainConn) WriteBatch(ds []Datagram) (int, error) {
 			return i, err
 		}
 		if _, err := p.c.WriteToUDPAddrPort(d.Data, d.Addr); err != nil {
-			return i, err
+			return i, writeError(d, err)
 		}
 	}
 	return len(ds), nil

@@ -92,10 +92,10 @@ func (s *Socket) flush(ds *[writeBatch]underlay.Datagram, n int) error {
 		for i := range rest[:sent] {
 			s.countSent(&rest[i])
 		}
-		rest = rest[sent:]
 		if err == nil {
-			continue
+			break
 		}
+		rest = rest[sent:]
 		if first == nil {
 			first = fmt.Errorf("socket: send to %v: %w", rest[0].Addr, err)
 		}
