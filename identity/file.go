@@ -100,7 +100,7 @@ func encodePeopleFile(l *LocalPeople) []byte {
 }
 
 func encodeKeyFile(secret *Secret, block string, raw []byte) []byte {
-	text := pem.EncodeToMemory(&pem.Block{Type: pemSecret, Bytes: secret.k.seed[:]})
+	text := pem.EncodeToMemory(&pem.Block{Type: pemSecret, Bytes: secret.keys().seed[:]})
 	return append(text, pem.EncodeToMemory(&pem.Block{Type: block, Bytes: raw})...)
 }
 

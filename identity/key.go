@@ -46,10 +46,10 @@ const (
 // A Secret shows nothing when printed or logged, refuses to be marshalled, and
 // cannot be compared with ==. Only this package reads the seed, for key files.
 type Secret struct {
-	_ [0]func() // forbids ==
-	// A pointer, because fmt descends into unexported fields of a struct
-	// without asking for their methods, but not through nested pointers.
-	k *secretKeys
+	// A func, because fmt descends into unexported fields of a struct without
+	// asking for their methods, even through pointers (%s of one prints what it
+	// points to). It also forbids ==.
+	keys func() *secretKeys
 }
 
 type secretKeys struct {
@@ -72,11 +72,12 @@ func SecretFromSeed(seed [32]byte) *Secret {
 	if err != nil {
 		panic(err) // only for a length other than 32
 	}
-	return &Secret{k: &secretKeys{
+	k := &secretKeys{
 		seed:  seed,
 		sign:  ed25519.NewKeyFromSeed(derive(seed, labelSigning)),
 		noise: noise,
-	}}
+	}
+	return &Secret{func() *secretKeys { return k }}
 }
 
 // derive returns the 32 bytes that seed yields under label (RFC 5869, no salt).
@@ -90,19 +91,19 @@ func derive(seed [32]byte, label string) []byte {
 
 // SigningKey returns the Ed25519 public key.
 func (s Secret) SigningKey() SigningKey {
-	return SigningKey(s.k.sign.Public().(ed25519.PublicKey))
+	return SigningKey(s.keys().sign.Public().(ed25519.PublicKey))
 }
 
 // NoiseKey returns the X25519 public key.
 func (s Secret) NoiseKey() NoiseKey {
-	return NoiseKey(s.k.noise.PublicKey().Bytes())
+	return NoiseKey(s.keys().noise.PublicKey().Bytes())
 }
 
 // Sign returns the 64-byte Ed25519 signature over msg. The caller must start
 // msg with a label of its own, so that no signature serves two purposes
 // (spec §6 lists the labels in use).
 func (s Secret) Sign(msg []byte) []byte {
-	return ed25519.Sign(s.k.sign, msg)
+	return ed25519.Sign(s.keys().sign, msg)
 }
 
 // Signer returns the Ed25519 key for TLS certificates. TLS signs with a label
@@ -111,7 +112,7 @@ func (s Secret) Signer() crypto.Signer { return signer(s) }
 
 // ECDH returns the X25519 private key for the Noise handshake. Unlike the
 // Secret, it does not guard against being printed.
-func (s Secret) ECDH() *ecdh.PrivateKey { return s.k.noise }
+func (s Secret) ECDH() *ecdh.PrivateKey { return s.keys().noise }
 
 const redacted = "identity.Secret(redacted)"
 
@@ -137,10 +138,10 @@ func (Secret) MarshalText() ([]byte, error) {
 // would be one too, but prints itself.
 type signer Secret
 
-func (s signer) Public() crypto.PublicKey { return s.k.sign.Public() }
+func (s signer) Public() crypto.PublicKey { return s.keys().sign.Public() }
 
 func (s signer) Sign(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return s.k.sign.Sign(rand, msg, opts)
+	return s.keys().sign.Sign(rand, msg, opts)
 }
 
 func (signer) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }

@@ -1,8 +1,8 @@
 package identity
 
 import (
+	"cmp"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -129,7 +129,7 @@ func (t *Ticket) parseParam(key, value string) error {
 
 // Check reports what would keep ParseTicket from accepting the ticket's String.
 func (t Ticket) Check() error {
-	err := errors.Join(
+	err := cmp.Or(
 		t.checkTarget(),
 		checkRefs("super nodes", t.SNs, MaxTicketSNs),
 		checkEndpoints(t.Endpoints, MaxTicketEndpoints),
