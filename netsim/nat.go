@@ -243,7 +243,7 @@ func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
 	if !t.translates(inner.Addr()) {
 		return inner, true
 	}
-	if !t.external.IsValid() {
+	if !t.external.IsValid() || len(t.byOuter) >= numNATPorts {
 		return netip.AddrPort{}, false
 	}
 	num := inner.Port()

@@ -139,7 +139,8 @@ var ErrAddressInUse = errors.New("address in use")
 
 // Connect joins the node low to the node up above it. Low gets addrs, each an
 // address or an address with the length of its on-link prefix: a host's own
-// addresses, a NAT's external ones, or for a router the prefixes below it.
+// addresses, a NAT's external one, or for a router, and wherever a NAT does not
+// translate, the prefixes below it.
 // Low's first uplink carries its default routes: for a host of the families
 // that it has addresses of, otherwise of both.
 func (n *Network) Connect(low, up Node, cfg LinkConfig, addrs ...string) (*Link, error) {

@@ -103,7 +103,7 @@ const (
 // and calls the trace and tamper functions. Close ends it.
 func (n *Network) run() {
 	defer close(n.done)
-	timer := time.NewTimer(forever)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		sleep, events, trace, call := n.move()
@@ -121,9 +121,15 @@ func (n *Network) run() {
 				continue
 			}
 		}
-		timer.Reset(sleep)
+		// An idle network holds no timer: in a bubble virtual time would run
+		// to it, and a test that hangs would not be seen to.
+		var due <-chan time.Time
+		if timer.Stop(); sleep < forever {
+			timer.Reset(sleep)
+			due = timer.C
+		}
 		select {
-		case <-timer.C:
+		case <-due:
 		case <-n.wake:
 		case <-n.stop:
 			return
