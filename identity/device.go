@@ -203,7 +203,7 @@ func (d *Device) check() error {
 	if d.sign == (SigningKey{}) || d.noise == (NoiseKey{}) {
 		return fmt.Errorf("identity: device has an all-zero key: %w", ErrMalformed)
 	}
-	if o := d.desc.Owner; !o.IsZero() && (o.Category() != categoryStandard || o.Type() != TypePeople) {
+	if o := d.desc.Owner; !o.IsZero() && !o.is(TypePeople) {
 		return fmt.Errorf("identity: device's owner is a %v, not people: %w", o.Type(), ErrWrongType)
 	}
 	if n := len(d.membership); n != 0 && (n != signatureLen || d.desc.Owner.IsZero()) {

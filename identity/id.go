@@ -185,6 +185,9 @@ func (id ID) Area() Area {
 	return unpackArea(id.head() & areaMask)
 }
 
+// is reports whether id is a valid id of type t.
+func (id ID) is(t Type) bool { return id.Category() == categoryStandard && id.Type() == t }
+
 // IsZero reports whether id names nothing.
 func (id ID) IsZero() bool { return id == ID{} }
 

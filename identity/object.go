@@ -131,6 +131,7 @@ var cborPeek = func() cbor.DecMode {
 // deterministic encoding of v. what names the part of the object in errors.
 func decodeCanonical(dec cbor.DecMode, what string, b []byte, v any) error {
 	var trailing *cbor.ExtraneousDataError
+	var elements *cbor.MaxArrayElementsError
 	err := dec.Unmarshal(b, v)
 	switch {
 	case err == nil:
@@ -138,6 +139,8 @@ func decodeCanonical(dec cbor.DecMode, what string, b []byte, v any) error {
 		return fmt.Errorf("identity: %s: %w", what, ErrTruncated)
 	case errors.As(err, &trailing):
 		return fmt.Errorf("identity: %s has bytes after its end: %w", what, ErrNotCanonical)
+	case errors.As(err, &elements):
+		return fmt.Errorf("identity: %s: list of more than %d: %w", what, MaxRevoked, ErrTooLarge)
 	default:
 		return fmt.Errorf("identity: %s: %w: %v", what, ErrMalformed, err)
 	}

@@ -82,7 +82,7 @@ func checkDevices(what string, ids []ID, limit int) error {
 		return err
 	}
 	for _, id := range ids {
-		if id.Category() != categoryStandard || id.Type() != TypeDevice {
+		if !id.is(TypeDevice) {
 			return fmt.Errorf("identity: %s list a %v, not a device: %w", what, id.Type(), ErrWrongType)
 		}
 	}

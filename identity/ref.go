@@ -25,7 +25,7 @@ type Ref struct {
 // brackets. DNS names are folded to lower case, IP addresses to their shortest
 // form (RFC 5952).
 func NewRef(id ID, addr string) (Ref, error) {
-	if id.Type() != TypeDevice {
+	if !id.is(TypeDevice) {
 		return Ref{}, fmt.Errorf("identity: server reference names a %v, not a device: %w", id.Type(), ErrWrongType)
 	}
 	addr, err := canonicalAddr(addr)

@@ -149,7 +149,7 @@ func (t Ticket) checkTarget() error {
 	peer, content := t.Peer(), t.ID.Type().IsContent()
 	hints := len(t.SNs) + len(t.Endpoints)
 	switch {
-	case !content && !isPeer(t.ID):
+	case t.ID.Category() != categoryStandard || !content && !isPeer(t.ID):
 		return fmt.Errorf("identity: a %v can be neither dialled nor fetched: %w", t.ID.Type(), ErrWrongType)
 	case !content && !t.From.IsZero():
 		return fmt.Errorf("identity: a source for a %v, which is not content: %w", t.ID.Type(), ErrMalformed)
@@ -167,7 +167,7 @@ func (t Ticket) checkTarget() error {
 
 // isPeer reports whether id names somebody who can be dialled.
 func isPeer(id ID) bool {
-	return id.Category() == categoryStandard && (id.Type() == TypeDevice || id.Type() == TypePeople)
+	return id.is(TypeDevice) || id.is(TypePeople)
 }
 
 // checkService reports a service name with characters that would need escaping.
