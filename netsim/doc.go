@@ -35,7 +35,9 @@
 // sent first. A link therefore propagates a packet first and makes its choices
 // at the far end: at that instant everything sent together is there to be
 // ordered. On links without delay that order is lost. A flow is what RFC 6437
-// §1 calls one: protocol, source, destination, as seen on that link.
+// §1 calls one: protocol, source, destination, as seen on that link. So a link
+// keeps the order of a flow, and of what was sent at different instants, unless
+// jitter or a tamper function changes it.
 //
 // # What is not here
 //
