@@ -48,10 +48,8 @@ type Candidate struct {
 // String returns kind and address, for logs.
 func (c Candidate) String() string { return c.Kind.String() + " " + c.Addr.String() }
 
-// candidatesLen is the length of a full list: the count, and for each its kind,
-// address length, address and port.
-const candidatesLen = 1 + MaxCandidates*(1+1+16+2)
-
+// appendCandidates appends the count, and for each candidate its kind, address
+// length, address and port: at most 1 + 8 × 20 = 161 bytes.
 func appendCandidates(b []byte, list []Candidate) []byte {
 	b = append(b, byte(len(list)))
 	for _, c := range list {

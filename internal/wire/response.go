@@ -2,7 +2,7 @@ package wire
 
 // Response ends a handshake: Noise message 2 (spec §2).
 type Response struct {
-	Sender   uint32 // receiver index of the responder; 0 if it gives no session
+	Sender   uint32 // receiver index that the responder wants to be reached at
 	Receiver uint32 // the initiation's Sender
 	Noise    []byte // e and payload; 48 bytes at least
 

@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"bytes"
+	"testing"
+)
+
+// fuzzMessage feeds a parser: it must not panic, and what it accepts must mean
+// the same when it is encoded again.
+func fuzzMessage(f *testing.F, name string) {
+	for i := range goldens {
+		if goldens[i].name == name {
+			f.Add(goldens[i].bytes())
+		}
+	}
+	g := goldenOf(f, name)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.Clone(b)
+		checkStable(t, g, b)
+		if !bytes.Equal(in, b) {
+			t.Fatal("the parser writes to its input")
+		}
+	})
+}
+
+func FuzzInitiation(f *testing.F)        { fuzzMessage(f, "Initiation") }
+func FuzzResponse(f *testing.F)          { fuzzMessage(f, "Response") }
+func FuzzCookieReply(f *testing.F)       { fuzzMessage(f, "CookieReply") }
+func FuzzSealed(f *testing.F)            { fuzzMessage(f, "Sealed") }
+func FuzzDescribe(f *testing.F)          { fuzzMessage(f, "Describe") }
+func FuzzDescribed(f *testing.F)         { fuzzMessage(f, "Described") }
+func FuzzHint(f *testing.F)              { fuzzMessage(f, "Hint") }
+func FuzzOpener(f *testing.F)            { fuzzMessage(f, "Opener") }
+func FuzzInitiationPayload(f *testing.F) { fuzzMessage(f, "initiation payload") }
+func FuzzResponsePayload(f *testing.F)   { fuzzMessage(f, "response payload") }
+func FuzzProbe(f *testing.F)             { fuzzMessage(f, "Probe") }
+func FuzzProbeReply(f *testing.F)        { fuzzMessage(f, "ProbeReply") }
+func FuzzGoodbye(f *testing.F)           { fuzzMessage(f, "Goodbye") }
+func FuzzCandidates(f *testing.F)        { fuzzMessage(f, "Candidates") }
+func FuzzPing(f *testing.F)              { fuzzMessage(f, "Ping") }
+func FuzzPong(f *testing.F)              { fuzzMessage(f, "Pong") }
+func FuzzRegister(f *testing.F)          { fuzzMessage(f, "Register") }
+func FuzzRegistered(f *testing.F)        { fuzzMessage(f, "Registered") }
+func FuzzLookup(f *testing.F)            { fuzzMessage(f, "Lookup") }
+func FuzzFound(f *testing.F)             { fuzzMessage(f, "Found") }
+func FuzzPublish(f *testing.F)           { fuzzMessage(f, "Publish") }
+func FuzzPublished(f *testing.F)         { fuzzMessage(f, "Published") }
+func FuzzCall(f *testing.F)              { fuzzMessage(f, "Call") }
+func FuzzCallReply(f *testing.F)         { fuzzMessage(f, "CallReply") }
+func FuzzCalled(f *testing.F)            { fuzzMessage(f, "Called") }
+func FuzzCalledAck(f *testing.F)         { fuzzMessage(f, "CalledAck") }
+func FuzzSignal(f *testing.F)            { fuzzMessage(f, "Signal") }
+func FuzzSignalled(f *testing.F)         { fuzzMessage(f, "Signalled") }
+func FuzzChallenge(f *testing.F)         { fuzzMessage(f, "Challenge") }
+func FuzzChallengeReply(f *testing.F)    { fuzzMessage(f, "ChallengeReply") }
+func FuzzNotice(f *testing.F)            { fuzzMessage(f, "Notice") }
+
+// FuzzClassify holds the three ways to tell packets apart against each other.
+func FuzzClassify(f *testing.F) {
+	for i := range goldens {
+		f.Add(goldens[i].bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if ty, err := ControlType(b); err == nil && (Classify(b) != ClassControl || !ty.known()) {
+			t.Fatalf("%x is a %v of class %v", b, ty, Classify(b))
+		}
+		if ty, err := MessageTypeOf(b); (err == nil) != ty.known() {
+			t.Fatalf("%x is a %v, %v", b, ty, err)
+		}
+	})
+}
