@@ -62,9 +62,9 @@ const (
 // quicEngine is the engine named quic: quic-go, with TLS 1.3 certificates
 // pinned to the keys that the Noise handshake proved.
 //
-// One transport serves all ports. Goroutines: acceptLoop, one for each
-// connection being refused, and quic-go's, which are four for the transport
-// and two for each session. Close waits for them.
+// One transport serves all ports. Goroutines: an accept for each incoming
+// handshake, and quic-go's, which are four for the transport and two for each
+// session. Close waits for them.
 type quicEngine struct {
 	log       *slog.Logger
 	config    *quic.Config
@@ -111,7 +111,6 @@ func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*q
 	if e.listener, err = e.transport.Listen(e.tls.server(e.portOf), e.config); err != nil {
 		return nil, fmt.Errorf("session: starting quic: %w", err)
 	}
-	e.wg.Go(e.acceptLoop)
 	return e, nil
 }
 
@@ -181,6 +180,16 @@ func (e *quicEngine) portOf(addr *net.UDPAddr) *quicPort {
 	return nil
 }
 
+// A quicHandshake is an incoming connection whose handshake is under way. It
+// travels in the connection's context.
+type quicHandshake struct {
+	port     *quicPort
+	accepted context.CancelFunc // releases the handshake's own acceptor
+}
+
+// handshakeKey is the key of a *quicHandshake.
+type handshakeKey struct{}
+
 // admit decides about a new incoming connection, before any cryptography;
 // an error refuses it. It is quic-go's ConnContext.
 func (e *quicEngine) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
@@ -194,20 +203,27 @@ func (e *quicEngine) admit(ctx context.Context, info *quic.ClientInfo) (context.
 	}
 	// ctx ends with the connection, handshake or session.
 	context.AfterFunc(ctx, func() { p.connectionEnded(context.Cause(ctx)) })
-	return ctx, nil
+	waiting, accepted := context.WithCancel(ctx)
+	e.wg.Go(func() { e.accept(waiting) })
+	return context.WithValue(ctx, handshakeKey{}, &quicHandshake{p, accepted}), nil
 }
 
-// acceptLoop hands connections that have completed their handshake to their
-// ports. It ends when the listener is closed.
-func (e *quicEngine) acceptLoop() {
+// accept hands connections that have completed their handshake to their
+// ports, until ctx is done or the listener closed.
+//
+// Each handshake under way has one goroutine here, though not always its own
+// turn: quic-go queues 32 connections for Accept and kills what comes beyond,
+// and that many handshakes do end at once. So there are as many to take them.
+func (e *quicEngine) accept(ctx context.Context) {
 	for {
-		conn, err := e.listener.Accept(context.Background())
+		conn, err := e.listener.Accept(ctx)
 		if err != nil {
 			return
 		}
-		addr, _ := conn.RemoteAddr().(*net.UDPAddr)
-		if p := e.portOf(addr); p == nil || !p.arrive(conn) {
-			e.wg.Go(func() { conn.CloseWithError(0, "port is in use") })
+		h := conn.Context().Value(handshakeKey{}).(*quicHandshake)
+		h.accepted()
+		if !h.port.arrive(conn) {
+			conn.CloseWithError(0, "port is in use")
 		}
 	}
 }
