@@ -202,9 +202,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		if err != nil {
 			return netip.Prefix{}, err
 		}
+		if a.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%s has a zone", s)
+		}
 		s = netip.PrefixFrom(a, a.BitLen()).String()
 	}
-	p, err := netip.ParsePrefix(s) // refuses zones
+	p, err := netip.ParsePrefix(s) // refuses zones too
 	if err != nil {
 		return netip.Prefix{}, err
 	}
