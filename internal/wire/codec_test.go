@@ -37,6 +37,9 @@ func TestInvalid(t *testing.T) {
 		{"response payload", "kind", set(0, 0), ErrValue},
 		{"response payload", "kind", set(0, 4), ErrValue},
 		{"response payload", "stale with more than a stamp", set(0, 2), ErrValue},
+		{"stale payload", "flag", set(1, 1), ErrValue},
+		{"stale payload", "flag", set(1, 2), ErrValue},
+		{"stale payload", "engine", set(10, 1), ErrValue},
 		{"response payload", "refused with binary", func(b []byte) []byte {
 			b[0], b[len(b)-1] = 3, 0xff
 			return b
@@ -92,6 +95,7 @@ func TestIgnored(t *testing.T) {
 	}{
 		{"initiation payload", set(0, 0xff)},                    // flags
 		{"response payload", set(1, 0xff)},                      // flags
+		{"stale payload", set(1, 0xfc)},                         // flags
 		{"Probe", set(9, 0xff)},                                 // flags
 		{"Probe", set(27, 0xff)},                                // padding
 		{"Probe", func(b []byte) []byte { return grow(67)(b) }}, // padding

@@ -133,7 +133,7 @@ var goldens = []golden{{
 	parse: parser(ParseResponsePayload),
 	hex:   []string{"01 03 0102030405060708 03 0006 646576696365", hexList, "0002 6869"},
 }, {
-	name:  "response payload",
+	name:  "stale payload",
 	msg:   &ResponsePayload{Kind: ResponseStale, Stamp: 0x0102030405060708},
 	parse: parser(ParseResponsePayload),
 	hex:   []string{"02 00 0102030405060708 00 0000 00 0000"},

@@ -69,7 +69,7 @@ func ParseResponsePayload(b []byte) (ResponsePayload, error) {
 	switch m.Kind {
 	case ResponseAccept:
 	case ResponseStale:
-		r.check(flags == 0 && m.Engine == EngineNone &&
+		r.check(!m.Dialling && !m.GoesOn && m.Engine == EngineNone &&
 			m.Device == nil && m.Candidates == nil && m.Early == nil)
 	case ResponseRefused:
 		r.check(utf8.Valid(m.Early))
