@@ -15,6 +15,7 @@ import (
 type fakeConn struct {
 	features underlay.Features
 	in       chan []underlay.Datagram
+	offered  chan []int // the sizes of the buffers offered to a read, if anybody asks
 	broken   chan error
 	closed   chan struct{}
 	once     sync.Once
@@ -28,6 +29,7 @@ func newFakeConn(f underlay.Features) *fakeConn {
 	return &fakeConn{
 		features: f,
 		in:       make(chan []underlay.Datagram),
+		offered:  make(chan []int),
 		broken:   make(chan error),
 		closed:   make(chan struct{}),
 	}
@@ -43,17 +45,24 @@ func (f *fakeConn) LocalAddr() netip.AddrPort   { return peer1 }
 func (f *fakeConn) Features() underlay.Features { return f.features }
 
 func (f *fakeConn) ReadBatch(ds []underlay.Datagram) (int, error) {
-	select {
-	case in := <-f.in:
-		for i := range in {
-			in[i].Data = ds[i].Data[:copy(ds[i].Data, in[i].Data)]
-			ds[i] = in[i]
+	sizes := make([]int, len(ds))
+	for i := range ds {
+		sizes[i] = len(ds[i].Data)
+	}
+	for {
+		select {
+		case f.offered <- sizes:
+		case in := <-f.in:
+			for i := range in {
+				in[i].Data = ds[i].Data[:copy(ds[i].Data, in[i].Data)]
+				ds[i] = in[i]
+			}
+			return len(in), nil
+		case err := <-f.broken:
+			return 0, err
+		case <-f.closed:
+			return 0, net.ErrClosed
 		}
-		return len(in), nil
-	case err := <-f.broken:
-		return 0, err
-	case <-f.closed:
-		return 0, net.ErrClosed
 	}
 }
 

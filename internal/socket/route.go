@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,6 @@ const routeShards = 64
 // routes maps source addresses to sinks. It is read for every run that comes
 // in and written when a path comes or goes; there may be 100,000 entries.
 type routes struct {
-	seed   maphash.Seed  // addresses are the peers' choice: keep them from picking a shard
 	gen    atomic.Uint64 // changes after every change to a shard
 	shards [routeShards]routeShard
 }
@@ -25,14 +23,16 @@ type routeShard struct {
 }
 
 func (r *routes) init() {
-	r.seed = maphash.MakeSeed()
 	for i := range r.shards {
 		r.shards[i].m = make(map[netip.AddrPort]Sink)
 	}
 }
 
+// shard picks a shard by bits that tend to differ. Peers can choose them, and
+// all end up in one: that only costs what the division was for.
 func (r *routes) shard(from netip.AddrPort) *routeShard {
-	return &r.shards[maphash.Comparable(r.seed, from)%routeShards]
+	ip := from.Addr().As16()
+	return &r.shards[(uint16(ip[15])^from.Port())%routeShards]
 }
 
 func (r *routes) set(from netip.AddrPort, sink Sink) {

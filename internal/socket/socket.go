@@ -19,14 +19,16 @@ import (
 )
 
 const (
-	// readBatch is how many entries one read may fill. With GRO an entry is a
-	// run of up to 64 KiB, so a few go a long way; scattered packets gain
+	// defaultBatch is how many entries one read may fill. With GRO an entry is
+	// a run of up to 64 KiB, so a few go a long way; scattered packets gain
 	// little from batches above 16.
-	readBatch = 16
-	// readBuffer is the size of one entry's buffer in bytes: a run is never
-	// longer than the largest IP packet. What is not used is never touched,
-	// hence costs address space only.
-	readBuffer = 64 << 10
+	defaultBatch = 16
+
+	// The size of one entry's buffer in bytes. A coalesced run is as long as
+	// the largest IP packet. A single packet crossed some Ethernet: of more
+	// than that, the head arrives and fails to authenticate.
+	runBuffer    = 64 << 10
+	packetBuffer = 2 << 10
 )
 
 // A Handler receives what is not QUIC. It is called on the reader goroutine,
@@ -58,6 +60,7 @@ type Config struct {
 	Network underlay.Network // nil: the operating system's
 	Local   netip.AddrPort   // to bind, as for [underlay.Network.ListenUDP]
 	Handler Handler          // required
+	Batch   int              // entries one read may fill, with GRO 64 KiB of memory each; 0: 16
 	Logger  *slog.Logger     // nil: discard
 }
 
@@ -88,6 +91,9 @@ func Open(cfg Config) (*Socket, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Batch <= 0 {
+		cfg.Batch = defaultBatch
+	}
 	conn, err := cfg.Network.ListenUDP(cfg.Local)
 	if err != nil {
 		return nil, fmt.Errorf("socket: open %v: %w", cfg.Local, err)
@@ -100,7 +106,7 @@ func Open(cfg Config) (*Socket, error) {
 		done:    make(chan struct{}),
 	}
 	s.routes.init()
-	go s.read()
+	go s.read(cfg.Batch)
 	return s, nil
 }
 
@@ -138,14 +144,18 @@ func (s *Socket) Stats() Stats { return s.counters.snapshot() }
 
 // read is the reader goroutine. It owns the receive buffers, and lends them to
 // the handler and the sinks.
-func (s *Socket) read() {
+func (s *Socket) read(batch int) {
 	defer close(s.done)
-	backing := make([]byte, readBatch*readBuffer)
-	ds := make([]underlay.Datagram, readBatch)
+	size := packetBuffer
+	if s.conn.Features().GRO {
+		size = runBuffer
+	}
+	backing := make([]byte, batch*size)
+	ds := make([]underlay.Datagram, batch)
 	d := demux{s: s}
 	for {
 		for i := range ds {
-			ds[i].Data = backing[i*readBuffer : (i+1)*readBuffer : (i+1)*readBuffer]
+			ds[i].Data = backing[i*size : (i+1)*size : (i+1)*size]
 		}
 		n, err := s.conn.ReadBatch(ds)
 		for i := range n {

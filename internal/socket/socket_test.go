@@ -208,6 +208,30 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// A read offers the batch that was asked for, with room for runs if there can
+// be any.
+func TestReadBuffers(t *testing.T) {
+	for _, c := range []struct {
+		gro                     bool
+		batch, entries, perEach int
+	}{
+		{false, 0, 16, 2 << 10},
+		{true, 0, 16, 64 << 10},
+		{true, 1, 1, 64 << 10},
+		{false, 3, 3, 2 << 10},
+	} {
+		f := newFakeConn(underlay.Features{GRO: c.gro})
+		s := open(t, Config{Network: f, Local: peer1, Handler: newJournal(), Batch: c.batch})
+		for range 2 { // what an entry was resliced to is undone
+			if got := <-f.offered; len(got) != c.entries || slices.ContainsFunc(got, func(n int) bool { return n != c.perEach }) {
+				t.Errorf("GRO %v, batch %d: offered %v", c.gro, c.batch, got)
+			}
+			f.in <- []underlay.Datagram{{Data: pk(0x40, 5), Addr: peer2}}
+		}
+		s.Close()
+	}
+}
+
 // A socket that the network takes away delivers what it still had, logs, and
 // reports itself done.
 func TestFailure(t *testing.T) {
