@@ -1,0 +1,62 @@
+package noise
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How many hints are sent (spec §8).
+const (
+	hintRate     = 16 // a second, in all
+	hintInterval = time.Second
+	hintSources  = 1024 // remembered, for one hint an interval each
+)
+
+// A HintLimiter says when a Sealed packet for an unknown index may be answered by
+// a Hint. It is safe for concurrent use.
+type HintLimiter struct {
+	all *rate.Limiter
+
+	mu   sync.Mutex
+	last recent[netip.Addr, time.Time]
+}
+
+// NewHintLimiter returns a HintLimiter that has allowed none yet.
+func NewHintLimiter() *HintLimiter {
+	return &HintLimiter{
+		all:  rate.NewLimiter(hintRate, hintRate),
+		last: newRecent[netip.Addr, time.Time](hintSources),
+	}
+}
+
+// Allow reports whether a hint may be sent to from now, and counts it.
+func (h *HintLimiter) Allow(now time.Time, from netip.AddrPort) bool {
+	source := sourcePrefix(from.Addr())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last, ok := h.last.get(source); ok && now.Sub(last) < hintInterval {
+		return false
+	}
+	if !h.all.AllowN(now, 1) {
+		return false
+	}
+	h.last.put(source, now)
+	return true
+}
+
+// sourcePrefix returns what one attacker is taken to hold: an IPv4 address, or a
+// /64 of IPv6.
+func sourcePrefix(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return a
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return a // the zero Addr
+	}
+	return p.Addr()
+}
