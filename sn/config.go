@@ -1,0 +1,140 @@
+package sn
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/underlay"
+)
+
+// DefaultPort is the UDP port that a server listens on unless told otherwise.
+const DefaultPort = 8443
+
+// Config says how to run a server.
+type Config struct {
+	// Network is where the sockets are opened. Default: the operating system's.
+	Network underlay.Network
+	// Local is the server's own identity. Required.
+	Local *identity.LocalDevice
+	// Listen are the addresses to bind, one socket each; a second port or
+	// address serves STUN to clients that compare mappings. Default: port
+	// DefaultPort of all IPv6 and of all IPv4 addresses, of which one family
+	// may be missing.
+	Listen []netip.AddrPort
+	// Advertise is the HOST:PORT by which devices reach the server, for Ref.
+	// Default: the first address bound, or the first of an interface where that
+	// is unspecified.
+	Advertise string
+	// PingInterval is how often devices are told to ping. Default 25 s, at most
+	// 120 s: a device is forgotten after 300 s of silence.
+	PingInterval time.Duration
+	// Limits bound what the server spends. Default: spec §5.
+	Limits Limits
+	// Logger receives events of the server, none for each device. nil: discard.
+	Logger *slog.Logger
+}
+
+// Limits bound what a server spends (spec §5). In each, zero is the default.
+// Sizes of tables must not be negative; a negative rate is no limit.
+type Limits struct {
+	Devices    int // devices registered at once; default 1,000,000
+	Handshakes int // Diffie–Hellman a second without a cookie; default 2,000
+	Pending    int // handshakes done of which no registration came yet; default 32,768
+	Objects    int // objects in the directory beside those of registered devices; default 100,000
+	Calls      int // calls remembered for repeats, 10 s each; default 65,536
+	Pairs      int // pairs that may signal, 60 s after a call each; default 1,048,576
+	Workers    int // goroutines for public-key cryptography; default GOMAXPROCS
+
+	Call      Rate // calls of a caller; default 20 a second, burst 50
+	Prefix    Rate // calls of a caller's /24 or /56 to one callee; default 10, burst 20
+	Signal    Rate // signals of a device; default 50, burst 100
+	Directory Rate // registers, lookups and publishes of a device; default 20, burst 50
+}
+
+// A Rate is the shape of a token bucket.
+type Rate struct {
+	PerSecond int // tokens gained each second; negative: no limit
+	Burst     int // tokens that a full bucket holds; default twice PerSecond
+}
+
+const (
+	defaultPing = 25 * time.Second
+	maxPing     = 120 * time.Second
+)
+
+// withDefaults returns the configuration with nothing left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Local == nil || c.Local.Secret == nil || c.Local.Device == nil {
+		return c, errors.New("no local device")
+	}
+	if c.Network == nil {
+		c.Network = underlay.OS()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.PingInterval == 0 {
+		c.PingInterval = defaultPing
+	}
+	if c.PingInterval < time.Second || c.PingInterval > maxPing {
+		return c, fmt.Errorf("ping interval of %v is not from 1s to %v", c.PingInterval, maxPing)
+	}
+	if c.Advertise != "" {
+		if _, err := identity.NewRef(c.Local.Device.ID(), c.Advertise); err != nil {
+			return c, fmt.Errorf("advertise: %w", err)
+		}
+	}
+	var err error
+	c.Limits, err = c.Limits.withDefaults()
+	return c, err
+}
+
+func (l Limits) withDefaults() (Limits, error) {
+	for _, size := range []struct {
+		name  string
+		value *int
+		def   int
+	}{
+		{"devices", &l.Devices, 1_000_000},
+		{"pending handshakes", &l.Pending, 32_768},
+		{"objects", &l.Objects, 100_000},
+		{"calls", &l.Calls, 65_536},
+		{"pairs", &l.Pairs, 1_048_576},
+		{"workers", &l.Workers, runtime.GOMAXPROCS(0)},
+	} {
+		if *size.value < 0 {
+			return l, fmt.Errorf("limit on %s is negative: %d", size.name, *size.value)
+		}
+		if *size.value == 0 {
+			*size.value = size.def
+		}
+	}
+	if l.Handshakes == 0 {
+		l.Handshakes = 2000
+	}
+	for _, rate := range []struct {
+		value *Rate
+		def   Rate
+	}{
+		{&l.Call, Rate{20, 50}},
+		{&l.Prefix, Rate{10, 20}},
+		{&l.Signal, Rate{50, 100}},
+		{&l.Directory, Rate{20, 50}},
+	} {
+		if *rate.value == (Rate{}) {
+			*rate.value = rate.def
+		}
+		if rate.value.PerSecond == 0 {
+			return l, errors.New("a rate has a burst but no tokens a second")
+		}
+		if rate.value.Burst <= 0 {
+			rate.value.Burst = 2 * rate.value.PerSecond
+		}
+	}
+	return l, nil
+}

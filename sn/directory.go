@@ -1,0 +1,151 @@
+package sn
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+)
+
+// objectLife is how long an object is kept after its last Publish (spec §4).
+const objectLife = 24 * time.Hour
+
+const directoryShards = 64
+
+// A directory keeps the newest version of signed objects by id, a bounded number
+// of them. It may be used concurrently. The objects of registered devices are
+// kept with the devices instead.
+type directory struct {
+	seed   maphash.Seed
+	limit  int // of a shard
+	shards [directoryShards]directoryShard
+}
+
+type directoryShard struct {
+	mu sync.Mutex
+	m  map[identity.ID]entry
+}
+
+// An object is a verified signed object in its encoded form. The bytes are shared
+// and never written.
+type object struct {
+	updated uint64 // its version
+	bytes   []byte
+}
+
+func objectOf(o identity.Object) object { return object{o.Updated(), o.Bytes()} }
+
+// supersedes reports why the object must not replace the one held under its id,
+// as [identity.CheckSuccessor] does for parsed objects.
+func (o object) supersedes(held object) error {
+	if o.updated > held.updated || o.updated == held.updated && bytes.Equal(o.bytes, held.bytes) {
+		return nil
+	}
+	return fmt.Errorf("sn: object of update time %d offered, %d held: %w", o.updated, held.updated, identity.ErrRolledBack)
+}
+
+// An entry is a stored object, and when it expires.
+type entry struct {
+	object
+	until time.Duration // since the server's start
+}
+
+func newDirectory(limit int) *directory {
+	d := &directory{seed: maphash.MakeSeed(), limit: (limit + directoryShards - 1) / directoryShards}
+	for i := range d.shards {
+		d.shards[i].m = make(map[identity.ID]entry)
+	}
+	return d
+}
+
+func (d *directory) shard(id identity.ID) *directoryShard {
+	return &d.shards[maphash.Comparable(d.seed, id)%directoryShards]
+}
+
+// get returns the object with an id; it has no bytes if there is none.
+func (d *directory) get(id identity.ID, now time.Duration) object {
+	sh := d.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if e := sh.m[id]; e.until > now {
+		return e.object
+	}
+	return object{}
+}
+
+// take is get, and removes the object.
+func (d *directory) take(id identity.ID, now time.Duration) object {
+	sh := d.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.m[id]
+	delete(sh.m, id)
+	if e.until <= now {
+		return object{}
+	}
+	return e.object
+}
+
+// put stores an object, which lives on from now, unless a newer one is there:
+// then the error wraps [identity.ErrRolledBack]. In a full table it takes the
+// place of the one that would expire first of a few.
+func (d *directory) put(id identity.ID, o object, now time.Duration) error {
+	sh := d.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	held, ok := sh.m[id]
+	if ok && held.until > now {
+		if err := o.supersedes(held.object); err != nil {
+			return err
+		}
+	}
+	if !ok && len(sh.m) >= d.limit {
+		sh.evict()
+	}
+	sh.m[id] = entry{o, now + objectLife}
+	return nil
+}
+
+// evict removes the entry that expires first among 8 that Go's random order of
+// iteration picks.
+func (sh *directoryShard) evict() {
+	var victim identity.ID
+	var until time.Duration
+	n := 0
+	for id, e := range sh.m {
+		if n == 0 || e.until < until {
+			victim, until = id, e.until
+		}
+		if n++; n == 8 {
+			break
+		}
+	}
+	delete(sh.m, victim)
+}
+
+// sweep removes what has expired from one shard.
+func (d *directory) sweep(shard int, now time.Duration) {
+	sh := &d.shards[shard%directoryShards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for id, e := range sh.m {
+		if e.until <= now {
+			delete(sh.m, id)
+		}
+	}
+}
+
+// len returns how many objects there are.
+func (d *directory) len() int {
+	n := 0
+	for i := range d.shards {
+		sh := &d.shards[i]
+		sh.mu.Lock()
+		n += len(sh.m)
+		sh.mu.Unlock()
+	}
+	return n
+}

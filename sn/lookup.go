@@ -1,0 +1,84 @@
+package sn
+
+import (
+	"errors"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// spend takes a token from the session's bucket for registers, lookups and
+// publishes, and reports whether there was one.
+func (s *Server) spend(r *request) bool {
+	sh := s.devices.shard(r.x.id())
+	sh.mu.Lock()
+	ok := r.x.directory.take(s.cfg.Limits.Directory, r.now)
+	sh.mu.Unlock()
+	if !ok {
+		s.count.limited.Add(1)
+	}
+	return ok
+}
+
+// object returns the newest version known of a signed object, nil if none is.
+func (s *Server) object(id identity.ID, now time.Duration) []byte {
+	if p, ok := s.devices.peer(id); ok {
+		return p.descriptor.bytes
+	}
+	return s.objects.get(id, now).bytes
+}
+
+func (s *Server) handleLookup(r *request) {
+	m, err := wire.ParseLookup(r.b)
+	if err != nil {
+		s.count.malformed.Add(1)
+		return
+	}
+	ans := wire.Found{Request: m.Request}
+	switch {
+	case !s.spend(r):
+		ans.Status = wire.StatusTooMany
+	default:
+		s.count.lookups.Add(1)
+		if ans.Object = s.object(m.ID, r.now); ans.Object == nil {
+			ans.Status = wire.StatusNotFound
+		} else if len(ans.Object) > wire.MaxObject {
+			ans.Status, ans.Object = wire.StatusTooLarge, nil
+		}
+	}
+	s.reply(r, &ans)
+}
+
+// handlePublish stores an object. It runs on a worker, because it verifies a
+// signature.
+func (s *Server) handlePublish(r *request) {
+	m, err := wire.ParsePublish(r.b)
+	if err != nil {
+		s.count.malformed.Add(1)
+		return
+	}
+	ans := wire.Published{Request: m.Request}
+	obj, err := identity.ParseObject(m.Object)
+	switch {
+	case err != nil:
+		s.count.malformed.Add(1)
+		ans.Status = wire.StatusMalformed
+	case errors.Is(s.publish(obj, r.now), identity.ErrRolledBack):
+		ans.Status = wire.StatusTooOld
+	default:
+		s.count.publishes.Add(1)
+	}
+	s.reply(r, &ans)
+}
+
+// publish stores a verified object, whoever brings it: its signature is its
+// entitlement.
+func (s *Server) publish(obj identity.Object, now time.Duration) error {
+	if d, ok := obj.(*identity.Device); ok {
+		if ok, err := s.devices.publish(d.ID(), objectOf(d)); ok {
+			return err
+		}
+	}
+	return s.objects.put(obj.ID(), objectOf(obj), now)
+}

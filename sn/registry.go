@@ -1,0 +1,231 @@
+package sn
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+const (
+	registryShards = 256
+	// silence is how long a device that is not heard of stays registered
+	// (spec §1).
+	silence = 300 * time.Second
+)
+
+// A registry holds the registered devices by id, and guards the sessions of all.
+type registry struct {
+	seed   maphash.Seed
+	limit  int64
+	count  atomic.Int64
+	shards [registryShards]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	devices map[identity.ID]*device
+}
+
+// A device is a registration. It is guarded by the lock of its shard.
+type device struct {
+	session    *session // the current one, in phase registered
+	old        *session // in phase superseded; nil: none
+	instance   uint64
+	visibility wire.Visibility
+	rtt        time.Duration // to the device and back, as it says; 0: unknown
+	owner      identity.ID   // as the device claims, or zero
+	descriptor object        // the newest known
+	candidates []byte        // as a wire.Candidates message: a fifth of the memory of a slice
+	calls      bucket        // Limits.Call
+	signals    bucket        // Limits.Signal
+}
+
+// What can keep a session from being registered.
+var (
+	errFull       = errors.New("table of devices is full")
+	errSuperseded = errors.New("another instance has registered")
+)
+
+func newRegistry(limit int) *registry {
+	r := &registry{seed: maphash.MakeSeed(), limit: int64(limit)}
+	for i := range r.shards {
+		r.shards[i].devices = make(map[identity.ID]*device)
+	}
+	return r
+}
+
+func (r *registry) shard(id identity.ID) *shard {
+	return &r.shards[maphash.Comparable(r.seed, id)%registryShards]
+}
+
+// A peer is what a call or signal needs to know of a registered device: a copy,
+// taken under the lock.
+type peer struct {
+	session    *session
+	at         place
+	instance   uint64
+	visibility wire.Visibility
+	rtt        time.Duration
+	owner      identity.ID
+	descriptor object
+	candidates []byte
+}
+
+func (d *device) peer() peer {
+	return peer{
+		session:    d.session,
+		at:         d.session.at,
+		instance:   d.instance,
+		visibility: d.visibility,
+		rtt:        d.rtt,
+		owner:      d.owner,
+		descriptor: d.descriptor,
+		candidates: d.candidates,
+	}
+}
+
+// peer returns the registered device with an id.
+func (r *registry) peer(id identity.ID) (p peer, ok bool) {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if d := sh.devices[id]; d != nil {
+		return d.peer(), true
+	}
+	return peer{}, false
+}
+
+// holder returns the device whose registration a session holds.
+func (r *registry) holder(x *session) (p peer, ok bool) {
+	p, ok = r.peer(x.id())
+	return p, ok && p.session == x
+}
+
+// spend takes a token from one of the buckets of a session's device, and reports
+// whether there was one.
+func (r *registry) spend(x *session, pick func(*device) *bucket, rate Rate, now time.Duration) bool {
+	sh := r.shard(x.id())
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	d := sh.devices[x.id()]
+	return d != nil && pick(d).take(rate, now)
+}
+
+func (d *device) callBucket() *bucket   { return &d.calls }
+func (d *device) signalBucket() *bucket { return &d.signals }
+
+// register makes x the session of its device's registration, with the contents
+// of m, and desc as its descriptor if that has any bytes, else the handshake's;
+// but the newest known stays. It returns sessions to tell that they are
+// superseded, and to forget.
+func (r *registry) register(x *session, m *wire.Register, desc object) (tell, forget *session, err error) {
+	id := x.id()
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	switch x.phase {
+	case superseded, gone:
+		return nil, nil, errSuperseded
+	}
+	d := sh.devices[id]
+	if d == nil {
+		if r.count.Add(1) > r.limit {
+			r.count.Add(-1)
+			return nil, nil, errFull
+		}
+		d = &device{session: x, instance: m.Instance}
+		sh.devices[id] = d
+	}
+	if prev := d.session; prev != x {
+		x.directory = max(x.directory, prev.directory)
+		if d.instance != m.Instance {
+			prev.phase = superseded
+			tell, forget, d.old = prev, d.old, prev
+		} else {
+			forget = prev
+		}
+	}
+	d.session, d.instance, d.visibility = x, m.Instance, m.Visibility
+	d.candidates = nil
+	if len(m.Candidates) > 0 {
+		list := wire.Candidates{List: m.Candidates}
+		d.candidates = list.Append(make([]byte, 0, 2+9*len(m.Candidates)))
+	}
+	if h := x.hello; h != nil {
+		d.owner = h.owner
+		d.renew(h.object)
+		x.hello = nil
+	}
+	d.renew(desc)
+	x.phase = registered
+	if forget != nil {
+		forget.phase = gone
+	}
+	return tell, forget, nil
+}
+
+// renew replaces the descriptor by a newer one.
+func (d *device) renew(o object) {
+	if o.updated > d.descriptor.updated {
+		d.descriptor = o
+	}
+}
+
+// publish stores a newer descriptor of a registered device; ok is false if it is
+// not registered.
+func (r *registry) publish(id identity.ID, o object) (ok bool, err error) {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	d := sh.devices[id]
+	if d == nil {
+		return false, nil
+	}
+	if err := o.supersedes(d.descriptor); err != nil {
+		return true, err
+	}
+	d.descriptor = o
+	return true, nil
+}
+
+// sweep takes the devices that were not heard of out of one shard, and returns
+// them.
+func (r *registry) sweep(i int, now time.Duration) (lost []*device) {
+	sh := &r.shards[i%registryShards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for id, d := range sh.devices {
+		if now-d.session.heard <= silence {
+			continue
+		}
+		delete(sh.devices, id)
+		d.session.phase = gone
+		if d.old != nil {
+			d.old.phase = gone
+		}
+		lost = append(lost, d)
+	}
+	r.count.Add(int64(-len(lost)))
+	return lost
+}
+
+// each calls f with the current session of every device, without the lock.
+func (r *registry) each(f func(*session, place)) {
+	for i := range r.shards {
+		sh := &r.shards[i]
+		sh.mu.Lock()
+		peers := make([]peer, 0, len(sh.devices))
+		for _, d := range sh.devices {
+			peers = append(peers, d.peer())
+		}
+		sh.mu.Unlock()
+		for _, p := range peers {
+			f(p.session, p.at)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package sn
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// queueLimit is how many jobs may wait for a worker: 50 ms of handshakes on one
+// core. More would be late.
+const queueLimit = 256
+
+// prefixLimit is how many pairs of a caller's network and a callee are limited
+// at once. They are forgotten as soon as their bucket is full again, 2 s after
+// the last call.
+const prefixLimit = 262_144
+
+// A Server is a running super node. Its methods may be called concurrently.
+type Server struct {
+	cfg     Config
+	local   *noise.Local
+	ref     identity.Ref
+	start   time.Time // zero of all times kept as durations
+	sockets []*socket.Socket
+
+	gate     *noise.Gate
+	marks    *noise.Marks
+	hints    *noise.HintLimiter
+	sessions *noise.Table[*session] // by our receiver index
+	devices  *registry
+	objects  *directory
+	calls    *callTable
+	pairs    pairs
+	prefixes *table[callerPrefix, bucket]
+	count    counters
+
+	fresh      line[*session]       // until they must have registered
+	remembered line[*call]          // until they are forgotten
+	unacked    [repeats]line[*call] // until their next Called
+
+	jobs      chan func()
+	wake      chan struct{} // tells the keeper to look again; holds one
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+	running   sync.WaitGroup // the keeper and the workers
+}
+
+// Open starts a server. The caller must Close it.
+func Open(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("sn: open: %w", err)
+	}
+	s := newServer(cfg)
+	if err := s.listen(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("sn: open: %w", err)
+	}
+	if s.ref, err = s.makeRef(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("sn: open: %w", err)
+	}
+	cfg.Logger.Info("super node is up", "ref", s.ref.String(), "addresses", s.Addrs())
+	return s, nil
+}
+
+// newServer starts a server without sockets.
+func newServer(cfg Config) *Server {
+	l := cfg.Limits
+	s := &Server{
+		cfg:      cfg,
+		local:    noise.NewLocal(cfg.Local),
+		start:    time.Now(),
+		gate:     noise.NewGate(cfg.Local.Device.ID(), noise.GateConfig{Budget: l.Handshakes, Responses: l.Pending}),
+		marks:    noise.NewMarks(markLimit),
+		hints:    noise.NewHintLimiter(),
+		sessions: noise.NewTable[*session](2*l.Devices + l.Pending),
+		devices:  newRegistry(l.Devices),
+		objects:  newDirectory(l.Objects),
+		pairs:    pairs{newTable[pair, time.Duration](l.Pairs)},
+		prefixes: newTable[callerPrefix, bucket](prefixLimit),
+		jobs:     make(chan func(), queueLimit),
+		wake:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+	}
+	s.calls = newCallTable(l.Calls, s.random())
+	s.fresh.delay = freshLife
+	s.remembered.delay = callLife
+	for i := range s.unacked {
+		s.unacked[i].delay = firstRepeat << i
+	}
+	s.running.Add(1 + l.Workers)
+	go s.keep()
+	for range l.Workers {
+		go s.work()
+	}
+	return s
+}
+
+// listen opens the sockets.
+func (s *Server) listen() error {
+	addrs := s.cfg.Listen
+	optional := len(addrs) == 0
+	if optional {
+		addrs = []netip.AddrPort{
+			netip.AddrPortFrom(netip.IPv6Unspecified(), DefaultPort),
+			netip.AddrPortFrom(netip.IPv4Unspecified(), DefaultPort),
+		}
+	}
+	var errs []error
+	for _, a := range addrs {
+		sock, err := socket.Open(socket.Config{
+			Network: s.cfg.Network,
+			Local:   a,
+			Handler: s,
+			Logger:  s.cfg.Logger,
+		})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.sockets = append(s.sockets, sock)
+	}
+	if len(errs) > 0 && !(optional && len(s.sockets) > 0) {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// makeRef returns what devices need to know to find the server.
+func (s *Server) makeRef() (identity.Ref, error) {
+	id := s.local.ID()
+	if s.cfg.Advertise != "" {
+		return identity.NewRef(id, s.cfg.Advertise)
+	}
+	for _, a := range s.Addrs() {
+		if !a.Addr().IsUnspecified() {
+			return identity.NewRef(id, a.String())
+		}
+	}
+	interfaces, err := s.cfg.Network.Interfaces()
+	if err != nil {
+		return identity.Ref{}, fmt.Errorf("no address to advertise: %w", err)
+	}
+	for _, sock := range s.sockets {
+		own := sock.LocalAddr()
+		for _, i := range interfaces {
+			for _, p := range i.Prefixes {
+				a := p.Addr()
+				if i.Up && !i.Loopback && a.IsGlobalUnicast() && a.Is4() == own.Addr().Is4() {
+					return identity.NewRef(id, netip.AddrPortFrom(a, own.Port()).String())
+				}
+			}
+		}
+	}
+	// A machine without a network still serves itself.
+	return identity.NewRef(id, "localhost:"+strconv.Itoa(int(s.sockets[0].LocalAddr().Port())))
+}
+
+// Ref returns who the server is and where it is reached.
+func (s *Server) Ref() identity.Ref { return s.ref }
+
+// Addrs returns the bound addresses, in the order of Config.Listen.
+func (s *Server) Addrs() []netip.AddrPort {
+	addrs := make([]netip.AddrPort, len(s.sockets))
+	for i, sock := range s.sockets {
+		addrs[i] = sock.LocalAddr()
+	}
+	return addrs
+}
+
+// Stats returns the counters of this moment.
+func (s *Server) Stats() Stats {
+	st := s.count.snapshot()
+	st.Devices = int(s.devices.count.Load())
+	st.Objects = s.objects.len()
+	st.Calls = s.calls.len()
+	gate := s.gate.Counts()
+	st.Cookies = gate.Cookies
+	st.Malformed += gate.Malformed
+	st.Limited += gate.Limited
+	return st
+}
+
+// Close tells the devices that the server stops, closes the sockets, and waits
+// for all goroutines. It may be called more than once.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		if len(s.sockets) > 0 {
+			now := time.Now()
+			s.devices.each(func(x *session, at place) {
+				s.sendMessage(x, at, &wire.Notice{Code: wire.NoticeDraining}, now)
+			})
+		}
+		close(s.closing)
+		var errs []error
+		for _, sock := range s.sockets {
+			errs = append(errs, sock.Close())
+		}
+		s.running.Wait()
+		s.closeErr = errors.Join(errs...)
+	})
+	return s.closeErr
+}
+
+// work is a worker: it runs jobs until the server closes.
+func (s *Server) work() {
+	defer s.running.Done()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case job := <-s.jobs:
+			job()
+		}
+	}
+}
+
+// enqueue passes a job on to a worker, and reports whether there was room.
+func (s *Server) enqueue(job func()) bool {
+	select {
+	case s.jobs <- job:
+		return true
+	default:
+		s.count.overload.Add(1)
+		return false
+	}
+}
+
+// random returns a number that nobody can guess.
+func (s *Server) random() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: it ends the program instead
+	return binary.BigEndian.Uint64(b[:])
+}
