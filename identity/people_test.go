@@ -241,19 +241,24 @@ func TestJoinRefuses(t *testing.T) {
 	wantError(t, err, ErrKeyMismatch)
 }
 
+// See FuzzParseDevice.
 func FuzzParsePeople(f *testing.F) {
-	f.Add(golden(f, "people.hex"))
-	f.Add(golden(f, "device.hex"))
+	env, err := openEnvelope(golden(f, "people.hex"), MaxPeopleSize)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(env.raw)
+	f.Add(env.Body)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := ParsePeople(b)
-		if err != nil {
-			return
-		}
-		if !bytes.Equal(p.Bytes(), b) || len(b) > MaxPeopleSize || p.ID().Type() != TypePeople {
-			t.Errorf("%x parsed as %v", b, p)
-		}
-		if err := p.check(); err != nil {
-			t.Errorf("%x: %v", b, err)
+		for _, raw := range [][]byte{b, forge(t, testSecret(1), env.Desc, b)} {
+			p, err := ParsePeople(raw)
+			if err != nil {
+				continue
+			}
+			again, err := NewPeople(testSecret(1), p.desc, p.body)
+			if err != nil || !reflect.DeepEqual(again, p) || !bytes.Equal(p.Bytes(), raw) || len(raw) > MaxPeopleSize {
+				t.Errorf("%x parsed as %+v, made anew %+v, error %v", raw, p, again, err)
+			}
 		}
 	})
 }
