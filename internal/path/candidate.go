@@ -33,3 +33,131 @@ type Candidate struct {
 	// Opener asks for an Opener at once. Only OriginObserved gets one.
 	Opener bool
 }
+
+// A candidate is all that was told of one address.
+type candidate struct {
+	addr     netip.AddrPort
+	kinds    kindSet
+	observed bool      // by an SN
+	opener   bool      //
+	start    time.Time // when to knock; zero: at once
+
+	// A stranger's knocks, over all links, are counted by address.
+	sent   int
+	window time.Time // when the first of them was sent
+}
+
+// AddCandidate adds a place to try. One that is known already gets another round of
+// knocks if its budget allows. What is refused (spec §2) is in the record.
+func (s *Set) AddCandidate(now time.Time, c Candidate) {
+	s.now = now
+	cand, isNew := s.candidate(c.Addr)
+	if cand == nil {
+		s.refused(now, nil, c.Addr, RefusedFull)
+		return
+	}
+	cand.kinds |= kindSetOf(c.Kind)
+	if c.Origin == OriginObserved {
+		cand.observed = true
+		cand.opener = cand.opener || c.Opener
+	}
+	if c.Start.After(cand.start) {
+		cand.start = c.Start.Add(guard)
+	}
+	kept := false
+	for _, l := range s.links {
+		why := s.tell(now, l, cand)
+		kept = kept || why != RefusedFamily
+		if isNew && why != none && why != RefusedFamily {
+			s.refused(now, l, c.Addr, why)
+		}
+	}
+	if isNew && !kept && len(s.links) > 0 {
+		s.refused(now, nil, c.Addr, RefusedFamily)
+	}
+	s.choose(now) // a path may be of another kind now
+}
+
+// candidate returns the record of addr and whether it is new; nil if there is no room.
+func (s *Set) candidate(addr netip.AddrPort) (c *candidate, isNew bool) {
+	for _, c := range s.cands {
+		if c.addr == addr {
+			return c, false
+		}
+	}
+	c = &candidate{addr: addr}
+	if len(s.cands) < maxCandidates {
+		s.cands = append(s.cands, c)
+		return c, true
+	}
+	for i, old := range s.cands {
+		if s.spent(old) {
+			for _, p := range s.paths {
+				if p.cand == old {
+					p.cand = nil
+				}
+			}
+			copy(s.cands[i:], s.cands[i+1:]) // the oldest come first
+			s.cands[maxCandidates-1] = c
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// spent reports whether nothing is to be expected of c: its paths, if any, have failed.
+func (s *Set) spent(c *candidate) bool {
+	for _, p := range s.paths {
+		if p.cand == c && p.state != Failed {
+			return false
+		}
+	}
+	return true
+}
+
+// tell makes or renews the path of c over l, or returns why there is none.
+func (s *Set) tell(now time.Time, l *link, c *candidate) Reason {
+	if l.Transport != TransportUDP {
+		return RefusedFamily
+	}
+	if why := l.refuse(c.addr, s.shared, false); why != none {
+		return why
+	}
+	p := s.find(l, c.addr)
+	if p == nil {
+		if p = s.addPath(now, l, c.addr, c); p == nil {
+			return RefusedFull
+		}
+		s.startKnocking(now, p, Told)
+		return none
+	}
+	p.cand = c
+	p.kind = s.classify(p)
+	switch {
+	case p.state == Failed:
+		s.renew(now, p, Told)
+	case p.state == Knocking && c.start.After(p.round) && p.known():
+		s.startKnocking(now, p, Told) // punch again, when the SN said
+	case p.state == Dead && now.Sub(p.probedAt) >= retryMin:
+		p.retries = 0
+		p.checkAt = now
+	}
+	return none
+}
+
+// tellAll goes through all candidates again: a link or a rule has changed.
+func (s *Set) tellAll(now time.Time, l *link) {
+	for _, c := range s.cands {
+		if s.find(l, c.addr) == nil {
+			s.tell(now, l, c)
+		}
+	}
+}
+
+func (s *Set) refused(now time.Time, l *link, addr netip.AddrPort, why Reason) {
+	e := Entry{Time: now, Event: EventRefused, Remote: addr, Reason: why}
+	if l != nil {
+		e.Local = l.Local
+	}
+	s.log.add(e)
+}

@@ -19,7 +19,7 @@ type Info struct {
 	RTT      time.Duration // smoothed; 0 before the first reply
 	RTTVar   time.Duration
 	MinRTT   time.Duration
-	Sent     int       // probes
-	Lost     int       // probes given up
+	Probes   int       // sent
+	Replies  int       // to them; a few may be on their way
 	Heard    time.Time // the last authenticated packet from there; zero: none
 }

@@ -1,8 +1,11 @@
 package path
 
 import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
 	"io"
-	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/wire"
@@ -21,7 +24,7 @@ const (
 	// Waiting: nothing can be sent. Candidates are kept.
 	Waiting Stage = iota
 	// Calling: an Initiation is pending. Knocks carry it, to every candidate, to
-	// the current path and to the standby.
+	// the current path, the standby, and dead paths.
 	Calling
 	// Answering: a Response is pending and its keys are tentative. Knocks carry it
 	// to the SN-observed address and the sources of the initiation; other
@@ -31,84 +34,309 @@ const (
 	Sealed
 )
 
+// Stats count what the Set had its owner send.
+type Stats struct {
+	Openers  int
+	Knocks   int // Initiations and Responses
+	Probes   int
+	Replies  int // never more than there were probes from the peer
+	Unproven int // openers, knocks and probes to addresses that had never answered: what is budgeted (spec §3)
+}
+
 // A Set is the paths to one peer.
 type Set struct {
+	rand    io.Reader
+	scratch [8]byte // for rand: an array that escapes once, with the Set
+
+	now       time.Time // of the last event
+	stage     Stage
+	shared    bool
+	nominator bool
+	local     []wire.Candidate
+	links     []*link
+	cands     []*candidate // oldest first
+	paths     []*path
+	queue     []Action
+	budget    budget
+	log       log
+	stats     Stats
+
+	// Choice.
+	current     *path // may be any state but Knocking; nil: none yet, or its link is gone
+	standby     *path
+	nominated   *path // by the peer, whose choice counts
+	usedAt      time.Time
+	graceAt     time.Time // a current path that is not valid is preferred until then
+	nominateAt  time.Time // the next repetition; zero: none
+	nominations int
+	hintedAt    time.Time
+
+	// Liveness.
+	activity   time.Time // the last data, in either direction
+	dormant    bool
+	unanswered time.Time // the first data seen to go unanswered; zero: none
+	doubt      doubt
+	down       down
+	kickedAt   time.Time
 }
 
 // New returns an empty Set in stage Waiting.
-func New(c Config) *Set { return &Set{} }
+func New(c Config) *Set {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	return &Set{rand: c.Rand}
+}
+
+// link returns the link of a handle, or nil.
+func (s *Set) link(handle Link) *link {
+	for _, l := range s.links {
+		if l.Link == handle {
+			return l
+		}
+	}
+	return nil
+}
 
 // AddLink adds a link, and for a link that is not UDP its path. A link that is
 // known already is updated: its Prefixes may have changed.
-func (s *Set) AddLink(now time.Time, li LinkInfo) {}
+func (s *Set) AddLink(now time.Time, li LinkInfo) {
+	s.now = now
+	l := s.link(li.Link)
+	if l == nil {
+		l = new(link)
+		s.links = append(s.links, l)
+		s.log.add(Entry{Time: now, Event: EventLink, Local: li.Local, Remote: li.Peer})
+	}
+	l.LinkInfo = li
+	if li.Transport == TransportUDP {
+		s.tellAll(now, l)
+		return
+	}
+	if s.find(l, li.Peer) == nil {
+		if p := s.addPath(now, l, li.Peer, nil); p != nil {
+			s.startKnocking(now, p, Told)
+		}
+	}
+}
 
 // RemoveLink forgets a link and its paths.
-func (s *Set) RemoveLink(now time.Time, l Link) {}
+func (s *Set) RemoveLink(now time.Time, handle Link) {
+	s.now = now
+	l := s.link(handle)
+	if l == nil {
+		return
+	}
+	had := s.current != nil
+	for _, p := range slices.Clone(s.paths) {
+		if p.link == l {
+			s.removePath(now, p, LinkGone)
+		}
+	}
+	s.links = slices.DeleteFunc(s.links, func(k *link) bool { return k == l })
+	s.log.add(Entry{Time: now, Event: EventUnlink, Local: l.Local, Remote: l.Peer})
+	if !had || s.current != nil {
+		s.pickStandby(now)
+		return
+	}
+	if p := s.choice(); p != nil {
+		s.use(now, p, LinkGone)
+		s.suspect(now, LinkGone) // it was valid, some time ago
+	}
+	s.checkDown(now, now)
+}
 
 // SetShared says whether both ends are seen at one public address. If so, private
 // candidates are used (spec §2).
-func (s *Set) SetShared(now time.Time, shared bool) {}
+func (s *Set) SetShared(now time.Time, shared bool) {
+	s.now = now
+	s.shared = shared
+	for _, l := range s.links {
+		if l.Transport == TransportUDP {
+			s.tellAll(now, l)
+		}
+	}
+}
 
 // SetNominator says whether we are the client of the session, whose choice of path
 // both ends follow (spec §5).
-func (s *Set) SetNominator(now time.Time, nominator bool) {}
+func (s *Set) SetNominator(now time.Time, nominator bool) {
+	s.now = now
+	if nominator == s.nominator {
+		return
+	}
+	s.nominator = nominator
+	s.choose(now)
+	if s.nominate(now); nominator {
+		s.nominateAt = now
+	}
+}
 
 // SetLocalCandidates says where we are reachable ourselves, beside the addresses of
 // the links: it tells a path through an address that was set by the operator, or a port
-// mapping, from a punched one.
-func (s *Set) SetLocalCandidates(list []wire.Candidate) {}
+// mapping, from a punched one. The Set keeps the slice and does not change it.
+func (s *Set) SetLocalCandidates(list []wire.Candidate) { s.local = list }
 
-// SetStage says what can be sent from now on. Valid paths stay valid through
-// Calling and Answering, as in a rekey or after a restart of the peer: the owner
-// seals probes with the keys it has, and drops them if it has none. When a
-// packet changes the stage and has a source, SetStage comes before HandleSource.
-func (s *Set) SetStage(now time.Time, st Stage) {}
-
-// AddCandidate adds a place to try. What is refused (spec §2) is in the record.
-func (s *Set) AddCandidate(now time.Time, c Candidate) {}
-
-// HandleProbe handles an opened Probe.
-func (s *Set) HandleProbe(now time.Time, l Link, from netip.AddrPort, p wire.Probe) {}
-
-// HandleReply handles an opened ProbeReply.
-func (s *Set) HandleReply(now time.Time, l Link, from netip.AddrPort, r wire.ProbeReply) {}
-
-// HandleSource handles the source of another authenticated packet: a sealed message, or
-// (sealed false) an Initiation or Response that was accepted, including duplicates.
-func (s *Set) HandleSource(now time.Time, l Link, from netip.AddrPort, sealed bool) {}
-
-// Traffic is what the data plane knows of its packets.
-type Traffic struct {
-	LastSent     time.Time
-	LastReceived time.Time
+// Poll does what is due and returns what to do, in order. The slice is the caller's.
+func (s *Set) Poll(now time.Time) []Action {
+	s.now = now
+	// What is done for one path may make something due at once for another: two
+	// passes are usual, and each makes its own timer later.
+	for range maxPasses {
+		s.pass(now)
+		if !due(s.timer(), now) {
+			break
+		}
+	}
+	q := s.queue
+	s.queue = nil
+	return q
 }
 
-// Traffic tells what the data plane has seen. The owner calls it before Poll, at
-// least every 50 ms while data flows. It does not allocate.
-func (s *Set) Traffic(now time.Time, t Traffic) {}
-
-// SendFailed says that the local network refused to send to addr, as when there is
-// no route: a strong hint that the path is gone. Whoever hears of the refusal of one
-// datagram for its size does not call it.
-func (s *Set) SendFailed(now time.Time, l Link, addr netip.AddrPort, err error) {}
-
-// Kick has all paths tried at once: the interfaces changed, the machine was
-// suspended, or a dormant session has something to say.
-func (s *Set) Kick(now time.Time) {}
-
-// Poll does what is due and returns what to do, in order. The slice is valid
-// until the next call of Poll.
-func (s *Set) Poll(now time.Time) []Action { return nil }
+// pass does what is due.
+func (s *Set) pass(now time.Time) {
+	if due(s.silentAt(), now) {
+		s.unanswered = time.Time{}
+		s.suspect(now, NoReply)
+	}
+	s.pursue(now)
+	for _, p := range s.paths { // nothing here adds or removes one
+		if due(p.knockAt, now) {
+			s.knock(now, p)
+		}
+		if due(p.checkAt, now) {
+			s.check(now, p)
+		}
+	}
+	if due(s.nominateAt, now) {
+		s.nominateAgain(now)
+	}
+	if due(s.graceEnd(), now) {
+		s.choose(now)
+	}
+	s.despair(now)
+	if due(s.dormantAt(), now) {
+		s.dormant = true
+		s.note(now, nil, EventDormant, none)
+	}
+}
 
 // Next returns when Poll is due, at the latest; zero if nothing is planned. After an
 // event it may be now. It does not allocate.
-func (s *Set) Next() time.Time { return time.Time{} }
+func (s *Set) Next() time.Time {
+	if len(s.queue) > 0 {
+		return s.now
+	}
+	return s.timer()
+}
 
-// Current returns the path that data uses.
-func (s *Set) Current() (Info, bool) { return Info{}, false }
+// timer returns the first of all timers.
+func (s *Set) timer() time.Time {
+	t := earlier(s.silentAt(), s.dormantAt())
+	t = earlier(t, s.nominateAt)
+	t = earlier(t, s.graceEnd())
+	t = earlier(t, earlier(s.down.recallAt, s.down.lostAt))
+	if d := &s.doubt; d.active() {
+		t = earlier(t, earlier(d.round, earlier(d.verdict, d.death)))
+	}
+	for _, p := range s.paths {
+		t = earlier(t, earlier(p.knockAt, p.checkAt))
+	}
+	return t
+}
 
-// Paths returns all paths, the current first, then the standby, then by kind and RTT.
-func (s *Set) Paths() []Info { return nil }
+// graceEnd returns when a valid path takes over from one that is not; zero: there are no
+// two such.
+func (s *Set) graceEnd() time.Time {
+	if s.current == nil || s.current.state != Validating || s.standby == nil {
+		return time.Time{}
+	}
+	return s.graceAt
+}
+
+func (s *Set) do(a Action) { s.queue = append(s.queue, a) }
+
+// random returns 8 random bytes as a number that is not 0.
+func (s *Set) random() uint64 {
+	for {
+		if _, err := io.ReadFull(s.rand, s.scratch[:]); err != nil {
+			s.rand = rand.Reader // which never fails
+			continue
+		}
+		if n := binary.BigEndian.Uint64(s.scratch[:]); n != 0 {
+			return n
+		}
+	}
+}
+
+// jitter returns d ± 10 %.
+func (s *Set) jitter(d time.Duration) time.Duration {
+	return d - d/10 + time.Duration(s.random()%uint64(d/5))
+}
+
+// Stats returns what was sent so far.
+func (s *Set) Stats() Stats { return s.stats }
 
 // Log returns the record, oldest first.
-func (s *Set) Log() []Entry { return nil }
+func (s *Set) Log() []Entry { return s.log.entries() }
+
+// Current returns the path that data uses.
+func (s *Set) Current() (Info, bool) {
+	if s.current == nil {
+		return Info{}, false
+	}
+	return s.info(s.current), true
+}
+
+// Paths returns all paths, the current first, then the standby, then those that work,
+// by kind and RTT, then the others.
+func (s *Set) Paths() []Info {
+	list := make([]Info, 0, len(s.paths))
+	for _, p := range s.paths {
+		list = append(list, s.info(p))
+	}
+	order := func(i Info) int {
+		switch {
+		case i.Current:
+			return 0
+		case i.Standby:
+			return 1
+		case i.State == Valid || i.State == Suspect:
+			return 2
+		}
+		return 3
+	}
+	slices.SortStableFunc(list, func(a, b Info) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.RTT, b.RTT))
+	})
+	return list
+}
+
+func (s *Set) info(p *path) Info {
+	return Info{
+		Link: p.link.Link, Local: p.link.Local, Remote: p.addr, Observed: p.observed,
+		Kind: p.kind, State: p.state, Since: p.since,
+		Current: p == s.current, Standby: p == s.standby,
+		RTT: p.rtt.smoothed, RTTVar: p.rtt.variance, MinRTT: p.rtt.min,
+		Probes: p.probeN, Replies: p.replyN, Heard: p.heard,
+	}
+}
+
+// due reports whether t is set and has come.
+func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+
+// earlier returns the earlier of two times, of which either may be zero: not set.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// later returns the later of two times; the zero time is before all others.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

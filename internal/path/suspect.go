@@ -1,0 +1,278 @@
+package path
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A doubt is the suspicion that the current path is dead (spec §6).
+type doubt struct {
+	why     Reason
+	since   time.Time // zero: there is none
+	round   time.Time // the next probes
+	rounds  int
+	step    time.Duration // between rounds
+	verdict time.Time     // from then on a path that has answered takes over; zero: it has come
+	death   time.Time     // the path is dead, whether or not there is another
+	proof   bool          // only an answer ends it, not the mere arrival of data
+}
+
+func (d *doubt) active() bool { return !d.since.IsZero() }
+
+// down is the time without any path.
+type down struct {
+	since    time.Time // of the last doubt; zero: there is a path
+	recallAt time.Time // the next Recall; zero: none
+	gap      time.Duration
+	lostAt   time.Time // zero: told
+}
+
+// Traffic is what the data plane knows of its packets, over any path.
+type Traffic struct {
+	LastSent     time.Time
+	LastReceived time.Time
+}
+
+// Traffic tells what the data plane has seen. The owner calls it before Poll, at
+// least every 50 ms while data flows. It does not allocate.
+func (s *Set) Traffic(now time.Time, t Traffic) {
+	s.now = now
+	if active := later(t.LastSent, t.LastReceived); active.After(s.activity) {
+		s.activity = active
+		if s.dormant {
+			s.Kick(now)
+		}
+	}
+	cur := s.current
+	if cur == nil || !cur.alive() {
+		return
+	}
+	if s.doubt.active() && !s.doubt.proof && t.LastReceived.After(s.doubt.since) {
+		s.endDoubt(now, Heard)
+	}
+	// What was sent before the path was taken into use, or before the last sign of
+	// life, does not count as unanswered.
+	sign := later(t.LastReceived, later(cur.replied, s.usedAt))
+	switch {
+	case !t.LastSent.After(sign):
+		s.unanswered = time.Time{}
+	case !s.unanswered.After(sign):
+		s.unanswered = t.LastSent
+	}
+}
+
+// silentAt returns when the data that has gone unanswered raises suspicion; zero: never.
+func (s *Set) silentAt() time.Time {
+	if s.unanswered.IsZero() || s.current == nil || s.current.state != Valid || s.doubt.active() {
+		return time.Time{}
+	}
+	return s.unanswered.Add(s.current.rtt.silence())
+}
+
+// SendFailed says that the local network refused to send to addr, as when there is
+// no route: a strong hint that the path is gone. Whoever hears of the refusal of one
+// datagram for its size does not call it.
+func (s *Set) SendFailed(now time.Time, l Link, addr netip.AddrPort, err error) {
+	s.now = now
+	lk := s.link(l)
+	if lk == nil {
+		return
+	}
+	p := s.find(lk, addr)
+	if p == nil || p.state == Dead || p.state == Failed || s.doubt.why == SendRefused && p == s.current {
+		return // it is known
+	}
+	s.log.add(Entry{Time: now, Event: EventSendError, Local: lk.Local, Remote: addr, Err: err})
+	switch {
+	case !p.alive():
+		s.setState(now, p, Failed, SendRefused)
+		if p == s.current {
+			s.choose(now)
+			s.checkDown(now, now)
+		}
+	case p == s.current:
+		s.suspect(now, SendRefused)
+	default:
+		s.bury(now, p, SendRefused)
+		s.pickStandby(now)
+	}
+}
+
+// Kick has all paths tried at once: the interfaces changed, the machine was
+// suspended, or a dormant session has something to say.
+func (s *Set) Kick(now time.Time) {
+	s.now = now
+	if !s.dormant && now.Sub(s.kickedAt) < kickInterval {
+		return
+	}
+	s.kickedAt = now
+	s.dormant = false
+	s.activity = later(s.activity, now)
+	s.note(now, nil, EventWake, none)
+	for _, p := range s.paths {
+		switch p.state {
+		case Dead:
+			p.retries = 0
+			p.checkAt = now
+		case Failed:
+			s.renew(now, p, Kicked)
+		case Valid, Suspect:
+			if p != s.current {
+				p.awaiting = false
+				p.checkAt = now
+			}
+		}
+	}
+	s.suspect(now, Kicked)
+}
+
+// suspect doubts the current path. A second reason makes the verdict earlier, never later.
+func (s *Set) suspect(now time.Time, why Reason) {
+	cur, old := s.current, s.doubt
+	if cur == nil || !cur.alive() || old.active() && why != SendRefused && old.why != Missed || old.why == why {
+		return
+	}
+	r := &cur.rtt
+	d := doubt{why: why, since: now, round: now, step: r.step(), verdict: now.Add(r.verdict()), death: now.Add(r.death())}
+	switch why {
+	case Missed: // and with it the second probe is sent, a miss later the third
+		d.step = r.miss()
+		d.verdict = now.Add((missCount - 1) * d.step)
+		d.death = d.verdict
+	case SendRefused:
+		d.verdict, d.proof = now, true
+	case Kicked, Elsewhere:
+		d.proof = true
+	}
+	if old.active() {
+		d.since, d.rounds = old.since, old.rounds
+		d.proof = d.proof || old.proof
+		d.death = earlier(d.death, old.death)
+		if d.verdict = earlier(d.verdict, old.verdict); old.verdict.IsZero() {
+			d.verdict = time.Time{}
+		}
+	} else {
+		s.setState(now, cur, Suspect, why)
+	}
+	s.doubt = d
+}
+
+// pursue does what is due on a doubt.
+func (s *Set) pursue(now time.Time) {
+	d := &s.doubt
+	if !d.active() {
+		return
+	}
+	if due(d.round, now) {
+		s.probeAll(now)
+	}
+	if due(d.verdict, now) {
+		d.verdict = time.Time{}
+		s.failover(now)
+	}
+	if d.active() && due(d.death, now) {
+		s.die(now)
+	}
+}
+
+// probeAll probes the current path and the best others that have not answered yet.
+func (s *Set) probeAll(now time.Time) {
+	d := &s.doubt
+	if s.current.probedAt.Before(now) {
+		s.probe(now, s.current)
+	}
+	for range suspectRivals {
+		p := s.best(func(p *path) bool {
+			return p != s.current && p.probedAt.Before(now) && p.replied.Before(d.since)
+		})
+		if p == nil {
+			break
+		}
+		s.probe(now, p)
+	}
+	if d.rounds++; d.rounds >= steadyRounds {
+		d.step *= 2
+	}
+	d.round = now.Add(d.step)
+}
+
+// failover leaves the current path for the best that has answered since the doubt, if
+// the verdict has come.
+func (s *Set) failover(now time.Time) {
+	d := &s.doubt
+	if !d.verdict.IsZero() {
+		return
+	}
+	p := s.best(func(p *path) bool { return p != s.current && !p.replied.Before(d.since) })
+	if p == nil {
+		return
+	}
+	s.bury(now, s.current, d.why)
+	s.use(now, p, Failover)
+}
+
+// die buries the current path and all others that were probed in vain.
+func (s *Set) die(now time.Time) {
+	d := s.doubt
+	for _, p := range s.paths {
+		if p == s.current || p.alive() && p.awaiting && !p.probedAt.Before(d.since) && p.replied.Before(d.since) {
+			s.bury(now, p, d.why)
+		}
+	}
+	s.doubt = doubt{}
+	s.choose(now)
+	s.checkDown(now, d.since)
+}
+
+// endDoubt: the current path works.
+func (s *Set) endDoubt(now time.Time, why Reason) {
+	s.doubt = doubt{}
+	s.unanswered = time.Time{}
+	cur := s.current
+	cur.awaiting, cur.misses = false, 0
+	cur.checkAt = now.Add(s.jitter(keepAlive))
+	s.setState(now, cur, Valid, why)
+}
+
+// checkDown begins the time without a path if there is none. All that the peer was ever
+// heard from is tried once more.
+func (s *Set) checkDown(now, since time.Time) {
+	if s.current != nil && (s.current.alive() || s.current.state == Validating) || !s.down.since.IsZero() {
+		return
+	}
+	s.down = down{
+		since:    since,
+		recallAt: later(now, since.Add(recallAfter)),
+		gap:      recallAfter,
+		lostAt:   since.Add(LostAfter),
+	}
+	for _, p := range s.paths {
+		if p.state == Failed && p != s.current && p.known() {
+			s.renew(now, p, Failover)
+		}
+	}
+}
+
+// despair does what is due while there is no path.
+func (s *Set) despair(now time.Time) {
+	d := &s.down
+	if due(d.recallAt, now) {
+		s.do(Action{Kind: Recall})
+		s.note(now, nil, EventRecall, none)
+		d.recallAt = now.Add(d.gap)
+		d.gap *= 2
+	}
+	if due(d.lostAt, now) {
+		d.recallAt, d.lostAt = time.Time{}, time.Time{}
+		s.do(Action{Kind: Lost})
+		s.note(now, nil, EventLost, none)
+	}
+}
+
+// dormantAt returns when probing ends for want of data; zero: not as things are.
+func (s *Set) dormantAt() time.Time {
+	if s.dormant || s.current == nil || s.doubt.active() || !s.down.since.IsZero() {
+		return time.Time{}
+	}
+	return s.activity.Add(DormantAfter)
+}
