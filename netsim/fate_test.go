@@ -1,7 +1,9 @@
 package netsim
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -90,6 +92,29 @@ func TestTraceBackpressure(t *testing.T) {
 		if sent.Load() != total || seen.Load() != total {
 			t.Fatalf("sent %d, traced %d of %d", sent.Load(), seen.Load(), total)
 		}
+	})
+}
+
+// TestCloseFreesSenders: Close wakes a sender that waits for a trace function.
+func TestCloseFreesSenders(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		p := newPair(t, n, LinkConfig{})
+		gate, refused := make(chan struct{}), make(chan error)
+		n.Trace(func(Event) { <-gate })
+		go func() {
+			for {
+				if _, err := p.a.conn.WriteBatch([]underlay.Datagram{{Addr: p.z.conn.LocalAddr()}}); err != nil {
+					refused <- err
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		go n.Close()
+		if err := <-refused; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("write: %v", err)
+		}
+		close(gate)
 	})
 }
 

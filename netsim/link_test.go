@@ -99,6 +99,21 @@ func TestJitter(t *testing.T) {
 			t.Fatalf("mean %v", mean)
 		}
 
+		// Loss prefers neither the early nor the late.
+		p.link.SetLoss(0.5)
+		var early, late int
+		for range 200 {
+			p.up("x")
+			time.Sleep(20 * time.Millisecond)
+			early += len(p.z.drain())
+			time.Sleep(20 * time.Millisecond)
+			late += len(p.z.drain())
+		}
+		p.link.SetLoss(0)
+		if early < 30 || late < 30 { // 50 expected of each, deviation 6
+			t.Fatalf("%d early, %d late", early, late)
+		}
+
 		for i := range 100 {
 			p.up(fmt.Sprintf("%03d", i))
 		}
@@ -153,6 +168,41 @@ func TestLossFollowsSeed(t *testing.T) {
 	}
 	if other := received(t, 2, 0.3, count, 0); slices.Equal(alone, other) {
 		t.Fatal("another seed gives the same fate")
+	}
+}
+
+// TestFlowIsOfTheLink: two hosts with one private address are two flows on the
+// link that their NATs share, and do not change each other's fates.
+func TestFlowIsOfTheLink(t *testing.T) {
+	run := func(both bool) (got []string) {
+		simulate(t, func(t *testing.T, n *Network) {
+			core, s := n.Router("core"), n.Host("s")
+			Must(n.Connect(s, core, LinkConfig{Loss: 0.5}, s1Addr))
+			ps := listen(t, s, "0.0.0.0:1")
+			var from []*peer
+			for _, external := range []string{"198.51.100.1", "198.51.100.2"} {
+				nat, h := n.NAT("nat", FullCone), n.Host("h")
+				Must(n.Connect(nat, core, LinkConfig{}, external))
+				Must(n.Connect(h, nat, LinkConfig{}, "198.18.1.2"))
+				from = append(from, listen(t, h, "0.0.0.0:5000"))
+			}
+			for i := range 100 {
+				if both {
+					from[1].send(addr(s1Addr+":1"), "other")
+				}
+				from[0].send(addr(s1Addr+":1"), fmt.Sprint(i))
+				settle()
+			}
+			for _, d := range ps.drain() {
+				if string(d.Data) != "other" {
+					got = append(got, string(d.Data))
+				}
+			}
+		})
+		return got
+	}
+	if alone, beside := run(false), run(true); len(alone) == 0 || !slices.Equal(alone, beside) {
+		t.Fatalf("%v and %v", alone, beside)
 	}
 }
 
@@ -264,6 +314,18 @@ func TestRate(t *testing.T) {
 		if got := len(p.z.drain()); got != 15 {
 			t.Fatalf("%d arrived", got)
 		}
+	})
+}
+
+// TestRateIdle: an idle link sends what its queue could not hold.
+func TestRateIdle(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		p := newPair(t, n, LinkConfig{Rate: 8e6, Queue: 100})
+		data := strings.Repeat("x", 972)
+		p.up(data)
+		p.up(data)
+		p.z.want(data)
+		p.z.wantNone()
 	})
 }
 

@@ -272,7 +272,7 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 	m := t.byOuter[p.Dst]
 	_, open := t.pinholes.get(endpoints{p.Dst, t.cfg.Filtering.reduce(p.Src)}, now)
 	if m == nil || !open {
-		if t.cfg.StealPorts && p.Dst.Addr() == t.external && in.link == t.uplink {
+		if t.cfg.StealPorts && in.link == t.uplink {
 			t.stolen.put(endpoints{p.Dst, p.Src}, struct{}{}, now) // when full, as if it were dropped
 		}
 		t.drop(DropFilter, p, in)

@@ -3,6 +3,7 @@ package netsim
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -209,7 +210,7 @@ func TestHairpin(t *testing.T) {
 	}{
 		{"off", FullCone, false},
 		{"full cone", NATConfig{Hairpin: true}, true},
-		{"filtered", NATConfig{Hairpin: true, Filtering: AddressDependent}, false},
+		{"filtered", NATConfig{Hairpin: true, Filtering: AddressDependent, StealPorts: true}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, n *Network) {
@@ -219,6 +220,10 @@ func TestHairpin(t *testing.T) {
 				a.send(s.conn.LocalAddr(), "map a")
 				outer := s.want("map a").Addr
 				b.write(underlay.Datagram{Addr: outer, Data: []byte("dies"), HopLimit: 1})
+				a.wantNone()
+				if got := len(x.nat.mappings.entries); got != 1 {
+					t.Fatalf("%d mappings: one of a packet that did not pass", got)
+				}
 				b.send(outer, "hairpin")
 				if !c.in {
 					a.wantNone()
@@ -372,31 +377,42 @@ func TestPortsExhausted(t *testing.T) {
 	})
 }
 
-// TestDoubleNAT stacks two NATs; each hides what is below it.
+// TestDoubleNAT stacks two NATs; each hides what is below it, in whatever order
+// they are connected.
 func TestDoubleNAT(t *testing.T) {
-	simulate(t, func(t *testing.T, n *Network) {
-		core, cgn, home := n.Router("core"), n.NAT("cgn", Symmetric), n.NAT("home", PortRestricted)
-		a, s := n.Host("a"), n.Host("s")
-		Must(n.Connect(a, home, LinkConfig{}, "198.18.1.2/24")) // bottom up works as well
-		Must(n.Connect(home, cgn, LinkConfig{}, "198.18.64.2"))
-		Must(n.Connect(cgn, core, LinkConfig{}, natAddr))
-		Must(n.Connect(s, core, LinkConfig{}, s1Addr))
-		pa, ps := listen(t, a, "0.0.0.0:5000"), listen(t, s, "0.0.0.0:1")
-		pa.send(addr(s1Addr+":1"), "up")
-		d := ps.want("up")
-		if d.Addr.Addr() != netip.MustParseAddr(natAddr) {
-			t.Fatalf("from %v", d.Addr)
-		}
-		ps.send(d.Addr, "down")
-		pa.want("down")
-		for _, inner := range []string{"198.18.64.2:5000", "198.18.1.2:5000"} {
-			ps.send(addr(inner), "straight in")
-		}
-		pa.wantNone()
-		if got := core.Stats().Packets[DropNoRoute]; got != 2 {
-			t.Fatalf("core had no route for %d packets, want 2", got)
-		}
-	})
+	for _, topDown := range []bool{true, false} {
+		simulate(t, func(t *testing.T, n *Network) {
+			core, cgn, home := n.Router("core"), n.NAT("cgn", Symmetric), n.NAT("home", PortRestricted)
+			a, s := n.Host("a"), n.Host("s")
+			steps := []func(){
+				func() { Must(n.Connect(s, core, LinkConfig{}, s1Addr)) },
+				func() { Must(n.Connect(cgn, core, LinkConfig{}, natAddr)) },
+				func() { Must(n.Connect(home, cgn, LinkConfig{}, "198.18.64.2")) },
+				func() { Must(n.Connect(a, home, LinkConfig{}, "198.18.1.2/24")) },
+			}
+			if !topDown {
+				slices.Reverse(steps)
+			}
+			for _, step := range steps {
+				step()
+			}
+			pa, ps := listen(t, a, "0.0.0.0:5000"), listen(t, s, "0.0.0.0:1")
+			pa.send(addr(s1Addr+":1"), "up")
+			d := ps.want("up")
+			if d.Addr.Addr() != netip.MustParseAddr(natAddr) {
+				t.Fatalf("from %v", d.Addr)
+			}
+			ps.send(d.Addr, "down")
+			pa.want("down")
+			for _, inner := range []string{"198.18.64.2:5000", "198.18.1.2:5000"} {
+				ps.send(addr(inner), "straight in")
+			}
+			pa.wantNone()
+			if got := core.Stats().Packets[DropNoRoute]; got != 2 {
+				t.Fatalf("core had no route for %d packets, want 2", got)
+			}
+		})
+	}
 }
 
 // TestFirewall: the same filtering, no translation: of IPv6 by any NAT, of
@@ -430,8 +446,10 @@ func TestFirewall(t *testing.T) {
 				ps.send(pa.conn.LocalAddr(), "reply")
 				pa.want("reply")
 				pa.wantNone()
+				time.Sleep(defaultTimeout / 2)
 				pa.send(other.conn.LocalAddr(), "out")
 				other.want("out")
+				time.Sleep(defaultTimeout / 2) // the first has expired, this one not
 				other.send(pa.conn.LocalAddr(), "now in")
 				pa.want("now in")
 				time.Sleep(defaultTimeout)

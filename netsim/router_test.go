@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -19,20 +20,25 @@ func TestTree(t *testing.T) {
 				func() { Must(n.Connect(a, left, LinkConfig{}, "198.51.100.1", "2001:db8:1::1")) },
 				func() { Must(n.Connect(z, right, LinkConfig{}, "203.0.113.1", "2001:db8:2::1")) },
 			}
-			for i := range steps {
-				if topDown {
-					steps[i]()
-				} else {
-					steps[len(steps)-1-i]()
-				}
+			if !topDown {
+				slices.Reverse(steps)
 			}
-			for _, c := range []struct{ any, to string }{
-				{"0.0.0.0:1", "203.0.113.1:1"}, {"[::]:1", "[2001:db8:2::1]:1"},
+			for _, step := range steps {
+				step()
+			}
+			for _, c := range []struct{ any, to, nowhere string }{
+				{"0.0.0.0:1", "203.0.113.1:1", "192.0.2.1:1"},
+				{"[::]:1", "[2001:db8:2::1]:1", "[2001:db8:3::1]:1"},
 			} {
 				pa, pz := listen(t, a, c.any), listen(t, z, c.any)
 				pa.send(addr(c.to), "over")
 				pz.send(pz.want("over").Addr, "back")
 				pa.want("back")
+				pa.send(addr(c.nowhere), "nowhere")
+			}
+			settle()
+			if got := core.Stats().Packets[DropNoRoute]; got != 2 {
+				t.Errorf("core had no route for %d packets, want 2", got)
 			}
 		})
 	}

@@ -225,6 +225,27 @@ func TestSocketClose(t *testing.T) {
 	})
 }
 
+// TestReaders: as many readers as packets each get one.
+func TestReaders(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		c := Must(n.Host("h").ListenUDP(addr("127.0.0.1:1")))
+		var readers sync.WaitGroup
+		for range underlay.MaxSegments {
+			readers.Go(func() {
+				if k, err := c.ReadBatch(make([]underlay.Datagram, 1)); k != 1 || err != nil {
+					t.Errorf("%d, %v", k, err)
+				}
+			})
+		}
+		synctest.Wait()
+		run := []underlay.Datagram{{Addr: c.LocalAddr(), Data: make([]byte, underlay.MaxSegments), SegmentSize: 1}}
+		if _, err := c.WriteBatch(run); err != nil {
+			t.Fatal(err)
+		}
+		readers.Wait()
+	})
+}
+
 // TestConcurrentUse has everything at once; it is for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	n := New(Config{})
