@@ -1,0 +1,305 @@
+package snclient
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/wire"
+	"github.com/bdtnet/bdt/underlay"
+)
+
+// Config says which SN to be a client of, as whom, and through what. All fields
+// without a stated default are required.
+type Config struct {
+	Local   *noise.Local
+	Ref     identity.Ref     // who the SN is, and where
+	Network underlay.Network // resolves the host of Ref
+	// Send sends one control packet; an error concerns that packet only, for
+	// instance because there is no socket of the address's family. It must not
+	// block and not retain b. It is called from several goroutines.
+	Send    func(to netip.AddrPort, b []byte) error
+	Indices noise.Indices // receiver indices that lead to HandleControl
+	Stamper *noise.Stamper
+	// Instance names this process to the SN: random, the same at all SNs.
+	Instance   uint64
+	Visibility wire.Visibility // default: everyone
+	// Candidates returns where the device may be reached beside where the SN
+	// sees it, best first. It is called from the owner goroutine, at each
+	// Register; nil: none.
+	Candidates func() []wire.Candidate
+	Handler    Handler      // what to tell; nil: nothing
+	Logger     *slog.Logger // nil: discard
+}
+
+// A Handler is told what happens at an SN. Its methods are called from the
+// client's owner goroutine and must not block, nor call Close; slices are valid
+// only during the call.
+type Handler interface {
+	// HandleCalled is called once for each call. m.Candidates begins with where
+	// the SN sees the caller, if the caller shows that. The initiation or device
+	// in m is as unverified as if the caller had sent it directly.
+	HandleCalled(c *Client, m wire.Called)
+	// HandleSignalled hands over a control packet from a device, forwarded.
+	HandleSignalled(c *Client, from identity.ID, packet []byte)
+	// HandleState is called at every change of state but Close, and in state
+	// Online once more when the observed address changes.
+	HandleState(c *Client, s State)
+}
+
+// State says whether the SN serves the client.
+type State uint8
+
+// The states, with their exits.
+const (
+	// Offline: not registered, and trying. To Online when Registered comes, to
+	// Superseded when the SN says so.
+	Offline State = iota
+	// Online: registered. To Offline when pings are not answered, to Superseded.
+	Online
+	// Superseded: another instance of the device has registered, and only one can
+	// be. To Offline by Reregister.
+	Superseded
+	// Closed is final.
+	Closed
+)
+
+// String returns the name of the state.
+func (s State) String() string {
+	switch s {
+	case Offline:
+		return "offline"
+	case Online:
+		return "online"
+	case Superseded:
+		return "superseded"
+	case Closed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// inboxLimit is how many packets may wait for the owner. A flood from the SN's
+// address, true or forged, is cut off there.
+const inboxLimit = 256
+
+// A Client is a device's membership at one SN. Its methods may be called
+// concurrently.
+type Client struct {
+	cfg Config
+	log *slog.Logger
+
+	inbox      chan inbound
+	reregister chan struct{} // holds one
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when the owner has returned
+	closeOnce  sync.Once
+
+	// Written by the owner, read by all.
+	servers  atomic.Pointer[[]netip.AddrPort] // where the SN may be
+	server   atomic.Pointer[identity.Device]
+	link     atomic.Pointer[link] // nil unless online
+	observed atomic.Pointer[netip.AddrPort]
+	rtt      atomic.Int64 // smoothed, in nanoseconds; 0: unknown
+
+	mu      sync.Mutex
+	state   State
+	changed chan struct{} // closed when state changes
+
+	requests requests
+}
+
+// An inbound is a packet on its way to the owner, who gives b back to packets.
+type inbound struct {
+	b    *[]byte
+	from netip.AddrPort
+}
+
+// A link is how to reach the SN while online.
+type link struct {
+	assoc *noise.Association
+	to    netip.AddrPort
+}
+
+// packets recycles the buffers of packets on their way to the owner, and of
+// those that are sent.
+var packets = sync.Pool{New: func() any {
+	b := make([]byte, 0, wire.MaxPacket)
+	return &b
+}}
+
+// New returns a client that does nothing until Start.
+func New(cfg Config) *Client {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Candidates == nil {
+		cfg.Candidates = func() []wire.Candidate { return nil }
+	}
+	if cfg.Handler == nil {
+		cfg.Handler = noHandler{}
+	}
+	return &Client{
+		cfg:        cfg,
+		log:        cfg.Logger.With("sn", cfg.Ref.ID.Short()),
+		inbox:      make(chan inbound, inboxLimit),
+		reregister: make(chan struct{}, 1),
+		done:       make(chan struct{}),
+		changed:    make(chan struct{}),
+		requests:   newRequests(),
+	}
+}
+
+// noHandler is told, and keeps it to itself.
+type noHandler struct{}
+
+func (noHandler) HandleCalled(*Client, wire.Called)            {}
+func (noHandler) HandleSignalled(*Client, identity.ID, []byte) {}
+func (noHandler) HandleState(*Client, State)                   {}
+
+// Start begins to come online, and to stay so until ctx ends or Close. It must be
+// called once.
+func (c *Client) Start(ctx context.Context) {
+	ctx, c.cancel = context.WithCancel(ctx)
+	go newOwner(c).run(ctx)
+}
+
+// Close ends the membership without a word to the SN, which forgets the device
+// in time, and waits for the owner. Requests under way fail with ErrClosed.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() {
+		if c.cancel == nil { // not started
+			c.setState(Closed)
+			close(c.done)
+			return
+		}
+		c.cancel()
+		<-c.done
+	})
+	return nil
+}
+
+// HandleControl takes a control packet that came from an address and may be for
+// this client: a Response, CookieReply or Sealed with one of its receiver indices,
+// or any Hint or Described. It copies what it keeps and does not block; what is
+// not from the SN is ignored.
+func (c *Client) HandleControl(b []byte, from netip.AddrPort) {
+	if len(b) > wire.MaxPacket || !c.isServer(from) {
+		return
+	}
+	p := packets.Get().(*[]byte)
+	*p = append((*p)[:0], b...)
+	select {
+	case c.inbox <- inbound{p, from}:
+	default:
+		packets.Put(p)
+	}
+}
+
+// isServer reports whether the SN may be at an address.
+func (c *Client) isServer(a netip.AddrPort) bool {
+	servers := c.servers.Load()
+	if servers == nil {
+		return false
+	}
+	for _, s := range *servers {
+		if s == a {
+			return true
+		}
+	}
+	return false
+}
+
+// Reregister tells the client that the device's candidates or descriptor have
+// changed, or that it is to come back though it was superseded. It does not
+// block.
+func (c *Client) Reregister() {
+	select {
+	case c.reregister <- struct{}{}:
+	default:
+	}
+}
+
+// Ref returns which SN it is.
+func (c *Client) Ref() identity.Ref { return c.cfg.Ref }
+
+// Server returns the SN's descriptor, nil until it is known.
+func (c *Client) Server() *identity.Device { return c.server.Load() }
+
+// Observed returns where the SN sees the device, the zero AddrPort until it is
+// known.
+func (c *Client) Observed() netip.AddrPort {
+	if a := c.observed.Load(); a != nil {
+		return *a
+	}
+	return netip.AddrPort{}
+}
+
+// RTT returns the smoothed round trip to the SN, 0 until it is known.
+func (c *Client) RTT() time.Duration { return time.Duration(c.rtt.Load()) }
+
+// State returns the present state.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// WaitOnline waits until the client is online. The error is ctx's, ErrSuperseded
+// or ErrClosed.
+func (c *Client) WaitOnline(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		state, changed := c.state, c.changed
+		c.mu.Unlock()
+		switch state {
+		case Online:
+			return nil
+		case Superseded:
+			return ErrSuperseded
+		case Closed:
+			return ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// setState makes every transition, and reports whether it was one.
+func (c *Client) setState(s State) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == s {
+		return false
+	}
+	c.state = s
+	close(c.changed)
+	c.changed = make(chan struct{})
+	return true
+}
+
+// A message is what is put into a Sealed packet.
+type message interface{ Append(b []byte) []byte }
+
+// sendMessage seals a message and sends it.
+func (c *Client) sendMessage(l link, m message) error {
+	msg := packets.Get().(*[]byte)
+	pkt := packets.Get().(*[]byte)
+	defer packets.Put(msg)
+	defer packets.Put(pkt)
+	*msg = m.Append((*msg)[:0])
+	b, err := l.assoc.Seal((*pkt)[:0], *msg, time.Now())
+	if err != nil {
+		return err
+	}
+	*pkt = b
+	return c.cfg.Send(l.to, b)
+}
