@@ -379,8 +379,6 @@ func TestInFlightIsBounded(t *testing.T) {
 func TestTamper(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {
 		p := newPair(t, n, LinkConfig{Delay: 10 * time.Millisecond})
-		var kept Packet
-		var again func(Packet, time.Duration)
 		p.link.SetTamper(func(q Packet, emit func(Packet, time.Duration)) {
 			switch string(q.Data) {
 			case "drop":
@@ -403,8 +401,6 @@ func TestTamper(t *testing.T) {
 			case "grow":
 				q.Data = make([]byte, 1<<20)
 				emit(q, 0)
-			case "keep":
-				kept, again = q, emit
 			default:
 				emit(q, 0)
 			}
@@ -438,7 +434,23 @@ func TestTamper(t *testing.T) {
 		p.up("grow")
 		p.z.wantNone()
 
-		// A replay long after, also past what now drops.
+		// Both directions pass the same function.
+		p.link.SetTamper(func(Packet, func(Packet, time.Duration)) {})
+		p.z.send(p.a.conn.LocalAddr(), "down")
+		p.a.wantNone()
+		if _, down := p.link.Stats(); down.Packets[Tampered] != 1 {
+			t.Fatalf("%v", down.Packets)
+		}
+	})
+}
+
+// TestReplay emits a packet long after, under what then holds for the link.
+func TestReplay(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		p := newPair(t, n, LinkConfig{Delay: 10 * time.Millisecond})
+		var kept Packet
+		var again func(Packet, time.Duration)
+		p.link.SetTamper(func(q Packet, emit func(Packet, time.Duration)) { kept, again = q, emit })
 		p.up("keep")
 		p.z.wantNone()
 		p.link.SetTamper(nil)
@@ -451,15 +463,7 @@ func TestTamper(t *testing.T) {
 		p.link.SetDown(true)
 		again(kept, 0)
 		p.z.wantNone()
-
-		// Both directions pass the same function.
 		p.link.SetDown(false)
-		p.link.SetTamper(func(Packet, func(Packet, time.Duration)) {})
-		p.z.send(p.a.conn.LocalAddr(), "down")
-		p.a.wantNone()
-		if _, down := p.link.Stats(); down.Packets[Tampered] != 1 {
-			t.Fatalf("%v", down.Packets)
-		}
 		n.Close()
 		again(kept, 0) // has no effect
 	})
