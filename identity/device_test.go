@@ -218,6 +218,7 @@ func TestDeviceEncoding(t *testing.T) {
 		{"unknown key", "a201050805", ErrMalformed},
 		{"text key", "a20105" + "615505", ErrMalformed},
 		{"tagged", "c1a10105", ErrMalformed},
+		{"tagged time", "a101c105", ErrMalformed},
 		{"bytes after it", "a1010500", ErrNotCanonical},
 		{"float time", "a101f94500", ErrMalformed},
 		{"negative time", "a10120", ErrMalformed},
@@ -251,6 +252,15 @@ func TestDeviceEncoding(t *testing.T) {
 
 // id32 is a device id in hex.
 var id32 = "44" + strings.Repeat("00", 30) + "01"
+
+func TestDeviceMembershipLength(t *testing.T) {
+	desc := testDeviceDesc()
+	desc.Owner = mustID(t, TypePeople, "p")
+	for _, n := range []int{1, signatureLen - 1, signatureLen + 1} {
+		body := wireDeviceBody{Updated: 1, Membership: make([]byte, n)}
+		wantError(t, parseDeviceError(forge(t, testSecret(2), encode(t, desc), encode(t, body))), ErrMalformed)
+	}
+}
 
 func TestDeviceUpdate(t *testing.T) {
 	d := testDevice(t)

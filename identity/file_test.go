@@ -244,6 +244,14 @@ func TestLoadDeviceRefuses(t *testing.T) {
 		})
 	}
 
+	// Devices that share one key with the secret beside them, but not the other.
+	for i, s := range []*Secret{testSecret(2), testSecret(3)} {
+		desc := testDeviceDesc()
+		desc.SigningKey, desc.NoiseKey = s.SigningKey(), testSecret(byte(3-i)).NoiseKey()
+		raw := forge(t, s, encode(t, desc), encode(t, wireDeviceBody{Updated: 1}))
+		_, err = decodeDeviceFile(encodeKeyFile(testSecret(2), pemDevice, raw))
+		wantError(t, err, ErrKeyMismatch)
+	}
 	_, err = decodePeopleFile(encodeKeyFile(testSecret(3), pemPeople, fullPeople(t).Bytes()))
 	wantError(t, err, ErrKeyMismatch)
 	_, err = decodePeopleFile(encodeKeyFile(testSecret(1), pemPeople, nil))

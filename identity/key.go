@@ -143,5 +143,3 @@ func (s signer) Public() crypto.PublicKey { return s.keys().sign.Public() }
 func (s signer) Sign(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return s.keys().sign.Sign(rand, msg, opts)
 }
-
-func (signer) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }

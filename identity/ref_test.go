@@ -48,7 +48,7 @@ func TestParseRefRefuses(t *testing.T) {
 		"sn1.example.net:+80", "sn1.example.net:http", "sn1.example.net:80:80", "sn1.example.net.:80", "sn 1:80", "-sn:80", "sn-:80",
 		"a..b:80", strings.Repeat("a", 64) + ":80", "1.2.3:80", "256.0.0.1:80", "2001:db8::1:80", "[2001:db8::1]", "[sn1]:80",
 		"[fe80::1%eth0]:80", "0.0.0.0:80", "[::]:80", "224.0.0.1:80", "[ff02::1]:80", "255.255.255.255:80", "[::ffff:192.0.2.1]:80",
-		"192.0.2.1:0", "sn\u00e9.example:80",
+		"192.0.2.1:0", strings.Repeat("a.", 126) + "aa:80", "sn\u00e9.example:80",
 	} {
 		if ref, err := ParseRef(id + "@" + addr); err == nil {
 			t.Errorf("%q: accepted as %v", addr, ref)

@@ -101,6 +101,7 @@ func TestParseTicketRefuses(t *testing.T) {
 		{"device not base64", device + "?d=*", ErrMalformed},
 		{"device with padding", device + "?d=AA==", ErrMalformed},
 		{"device cut", device + "?d=g1g", ErrTruncated},
+		{"device with spare bits", spareBits(testTicket(t).String()), ErrMalformed},
 		{"another device", device + "?d=" + base64.RawURLEncoding.EncodeToString(golden(t, "device.hex")), ErrWrongID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,6 +113,9 @@ func TestParseTicketRefuses(t *testing.T) {
 		})
 	}
 }
+
+// spareBits sets a bit that the last character of a base64 text does not use.
+func spareBits(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) }
 
 // endpoints returns n endpoint parameters.
 func endpoints(n int) string {
