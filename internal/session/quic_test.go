@@ -197,6 +197,7 @@ func TestQUICHandshakeFlood(t *testing.T) {
 		if _, err := near.Dial(r.Context()); !errors.Is(err, session.ErrRefused) {
 			r.Fatalf("one handshake too many: %v", err)
 		}
+		synctest.Wait()
 		if !strings.Contains(log.String(), "session refused") {
 			r.Errorf("log is %q", log.String())
 		}

@@ -46,6 +46,12 @@ func withNetwork(t *testing.T, c Conditions, f func(n *Network, s *sink)) {
 	})
 }
 
+// pass lets d pass, and what happens by then be seen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // numbers returns a run of n one-byte packets, each its number modulo 251.
 func numbers(n int) []byte {
 	b := make([]byte, n)
@@ -61,7 +67,7 @@ func TestNetworkKeepsRuns(t *testing.T) {
 		n.Carrier(Client).WritePackets(b, 2, 0)
 		clear(b)
 		n.Carrier(Client).WritePackets([]byte("single"), 0, 0)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if s.runs != 2 || len(s.packets) != 4 || s.packets[0] != "aa" || s.packets[3] != "single" {
 			t.Errorf("%d runs of %q arrived", s.runs, s.packets)
 		}
@@ -74,14 +80,14 @@ func TestNetworkKeepsRuns(t *testing.T) {
 			t.Errorf("%d and %d packets were sent", n.Sent(Client), n.Sent(Server))
 		}
 		n.Carrier(Server).WritePackets([]byte("to nobody"), 0, 0)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 	})
 }
 
 func TestNetworkRate(t *testing.T) {
 	withNetwork(t, Conditions{Delay: time.Second, Rate: 8000}, func(n *Network, s *sink) {
 		n.Carrier(Client).WritePackets(numbers(200), 1, 0) // a millisecond each
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		// One leaves in each millisecond, until 50 wait and others are lost.
 		if len(s.times) != 51 || s.times[0] != time.Second+time.Millisecond || s.times[50] != time.Second+51*time.Millisecond {
 			t.Errorf("%d packets arrived, at %v", len(s.times), s.times)
@@ -108,9 +114,9 @@ func TestNetworkShares(t *testing.T) {
 				withNetwork(t, tt.c, func(n *Network, s *sink) {
 					for i := range sent {
 						n.Carrier(Client).WritePackets([]byte{byte(i >> 8), byte(i)}, 0, 0)
-						time.Sleep(time.Millisecond)
+						pass(time.Millisecond)
 					}
-					time.Sleep(time.Minute)
+					pass(time.Minute)
 					if got := len(s.packets); got < tt.least || got > tt.most {
 						t.Errorf("%d packets arrived", got)
 					}
@@ -140,7 +146,7 @@ func TestNetworkSwitchPath(t *testing.T) {
 		n.Carrier(Client).WritePackets([]byte("lost with the old path"), 0, 0)
 		n.SwitchPath(Conditions{Delay: time.Minute})
 		n.Carrier(Client).WritePackets([]byte("new"), 0, 0)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if len(s.packets) != 1 || s.packets[0] != "new" || s.times[0] != time.Minute || s.switches != 1 {
 			t.Errorf("got %q at %v, %d switches", s.packets, s.times, s.switches)
 		}
