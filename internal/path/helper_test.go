@@ -250,3 +250,14 @@ func kinds(list []Action) (ks []ActionKind) {
 	}
 	return ks
 }
+
+// nowhere is the address of actions that concern no path.
+var nowhere netip.AddrPort
+
+// addRelay adds a relay link whose peer answers after rtt, and returns its address.
+func (n *node) addRelay(rtt time.Duration) netip.AddrPort {
+	relay := addr("198.51.100.99:3478")
+	n.answer[relay] = rtt
+	n.s.AddLink(n.now, LinkInfo{Link: &testLink{"relay"}, Transport: TransportRelay, Local: ours, Peer: relay})
+	return relay
+}
