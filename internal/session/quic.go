@@ -38,9 +38,12 @@ type QUICConfig struct {
 	SessionWindow int
 	// QueueBytes is the memory for packets that were delivered, of all
 	// sessions together, and not yet processed. Default 8 MiB: bursts of a
-	// hundred full runs.
+	// hundred full runs. At least minQueueBytes.
 	QueueBytes int
 }
+
+// minQueueBytes lets two ports have a full run each while a third gets one.
+const minQueueBytes = 4 << 16
 
 const (
 	// quicPacketSize is the size of every full packet, the smallest that QUIC
@@ -90,6 +93,9 @@ func NewQUIC(c QUICConfig) (Engine, error) {
 func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*quicEngine, error) {
 	if min(int64(c.HandshakeTimeout), int64(c.MaxStreams), int64(c.StreamWindow), int64(c.SessionWindow), int64(c.QueueBytes)) < 0 {
 		return nil, errors.New("session: a negative limit in QUICConfig")
+	}
+	if c.QueueBytes > 0 && c.QueueBytes < minQueueBytes {
+		return nil, fmt.Errorf("session: QUICConfig.QueueBytes is %d, need %d", c.QueueBytes, minQueueBytes)
 	}
 	keys, err := newQUICTLS(c.Identity)
 	if err != nil {

@@ -40,6 +40,7 @@ func TestNewQUICRefusesBadConfig(t *testing.T) {
 		"negative window":  {Identity: good, StreamWindow: -1},
 		"negative session": {Identity: good, SessionWindow: -1},
 		"negative queue":   {Identity: good, QueueBytes: -1},
+		"tiny queue":       {Identity: good, QueueBytes: 100000},
 	} {
 		if e, err := session.NewQUIC(c); err == nil {
 			e.Close()

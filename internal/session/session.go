@@ -4,6 +4,7 @@
 //
 // An [Engine] makes sessions over a [Carrier], which is where packets go and
 // come from. The carrier's paths change underneath; the session outlives them.
+// Package sessiontest is what any engine has to pass.
 package session
 
 import (
@@ -18,7 +19,8 @@ import (
 // path is current.
 type Carrier interface {
 	// WritePackets sends a run of packets of segmentSize bytes each (the last
-	// may be shorter; 0 means b is one packet) with the given ECN bits. It
+	// may be shorter; 0 means b is one packet) with the given ECN bits
+	// (RFC 3168 §5). It is called from several goroutines, must not block, and
 	// does not retain b. It reports nothing: a path that fails is the path
 	// layer's business, and a lost packet is the engine's.
 	WritePackets(b []byte, segmentSize int, ecn uint8)
@@ -51,19 +53,26 @@ type Engine interface {
 // session lives.
 type Port interface {
 	// Deliver hands in a run of packets of segmentSize bytes (0: b is one
-	// packet) that came from the peer. It neither blocks nor retains b:
+	// packet) that came from the peer, with the ECN bits they carried. It may
+	// be called from several goroutines, and neither blocks nor retains b:
 	// what does not fit the queue is dropped and counted.
 	Deliver(b []byte, segmentSize int, ecn uint8)
-	// Dial opens the session as the initiating end. Call Dial or Accept, once.
+	// Dial opens the session as the initiating end. Call Dial or Accept, once;
+	// ctx is for opening alone. A failure is ErrPeerKey, ErrBinding,
+	// ErrRefused, ErrHandshakeTimeout, ErrProtocol, ErrPortUsed, ErrPortClosed
+	// or ctx's.
 	Dial(ctx context.Context) (Session, error)
 	// Accept opens the session as the answering end. Packets that were
-	// delivered before are not lost.
+	// delivered before are not lost. A handshake that fails does not end it,
+	// for anybody on the path can cause that; when ctx ends, the error is ctx's
+	// and that of the last handshake.
 	Accept(ctx context.Context) (Session, error)
 	// PathChanged says that the carrier has moved to another path. The engine
 	// sends again what may have been lost with the old one.
 	PathChanged()
-	// Close detaches the port. A session on it ends as if the network had
-	// vanished; use Session.Close to tell the peer.
+	// Close detaches the port. A session on it ends with ErrPortClosed, and for
+	// the peer it is as if the network had vanished; use Session.Close to tell
+	// the peer. It must not be called from the carrier's WritePackets.
 	Close() error
 }
 
@@ -84,16 +93,20 @@ type Session interface {
 	OpenStream(ctx context.Context) (Stream, error)
 	// AcceptStream returns the next stream that the peer opened.
 	AcceptStream(ctx context.Context) (Stream, error)
-	// SendDatagram sends b unreliably and does not retain it. A b longer than
-	// MaxDatagramSize is refused with a *DatagramTooLargeError.
+	// SendDatagram sends b unreliably and does not retain it. It waits while
+	// congestion control holds back those before. A b longer than
+	// MaxDatagramSize is refused with a *DatagramTooLargeError, and any with
+	// ErrNoDatagrams where there are none.
 	SendDatagram(b []byte) error
 	// ReceiveDatagram returns the next datagram; the caller owns it. When the
 	// receiver falls behind, datagrams are dropped.
 	ReceiveDatagram(ctx context.Context) ([]byte, error)
 	// MaxDatagramSize is the most bytes that SendDatagram takes now.
 	MaxDatagramSize() int
-	// Close ends the session with a code and a reason that the peer sees as a
-	// *CloseError. Streams at both ends fail.
+	// Close ends the session with a code, of at most MaxCode, and a reason, of
+	// which some hundred bytes are sent. The peer sees a *CloseError, unless
+	// the one packet that says so is lost and nothing follows it. Streams at
+	// both ends fail, and what was not delivered is not.
 	Close(code uint64, reason string) error
 	// Done is closed when the session has ended, for whatever cause.
 	Done() <-chan struct{}
@@ -122,16 +135,18 @@ type Stats struct {
 // gives net.ErrClosed.
 type Stream interface {
 	// Close closes the stream in both directions: what was written is
-	// delivered, what was not read is refused with code 0. LocalAddr and
-	// RemoteAddr are placeholders that the layer above replaces.
+	// delivered, what was not read is refused with code 0. A Read or Write
+	// that waits returns net.ErrClosed. LocalAddr and RemoteAddr are
+	// placeholders that the layer above replaces.
 	net.Conn
-	// CloseWrite says that no more will be written. The peer reads io.EOF
-	// after the last byte.
+	// CloseWrite says that no more will be written; writing fails with
+	// net.ErrClosed. The peer reads io.EOF after the last byte.
 	CloseWrite() error
-	// CancelRead refuses what the peer still sends; its writes fail with code.
+	// CancelRead refuses what the peer still sends; its writes fail with code,
+	// of at most MaxCode.
 	CancelRead(code uint64)
 	// CancelWrite abandons what was written but not delivered; the peer's
-	// reads fail with code.
+	// reads fail with code, of at most MaxCode.
 	CancelWrite(code uint64)
 	// ID is unique in the session and equal at both ends.
 	ID() uint64
