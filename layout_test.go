@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/session":             {},
 	"internal/session/sessiontest": {"internal/session"},
 	"internal/snclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket"},
-	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient"},
+	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer"},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket"},
 	"netsim":                       {"underlay"},

@@ -265,21 +265,27 @@ func (x *Exchange) HandleHint(now time.Time, h wire.Hint) bool {
 // Next returns when Expire, or Packet for an initiation held back, is due next;
 // the zero time if never.
 func (x *Exchange) Next(now time.Time) (at time.Time) {
-	earliest := func(set bool, t time.Time) {
-		if set && (at.IsZero() || t.Before(at)) {
+	earliest := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
 			at = t
 		}
 	}
 	s := &x.slots
 	if s.pending != nil {
-		earliest(true, s.pending.since.Add(pendingLife))
-		earliest(x.held(now), x.heldUntil())
+		earliest(s.pending.since.Add(pendingLife))
+		if x.held(now) {
+			earliest(x.heldUntil())
+		}
 	}
 	if s.tentative != nil {
-		earliest(true, s.tentative.since.Add(tentativeLife))
+		earliest(s.tentative.since.Add(tentativeLife))
 	}
-	earliest(s.previous != nil, s.previousUntil)
-	earliest(x.answered.packet != nil, x.answered.at.Add(responseLife))
+	if s.previous != nil {
+		earliest(s.previousUntil)
+	}
+	if x.answered.packet != nil {
+		earliest(x.answered.at.Add(responseLife))
+	}
 	return at
 }
 

@@ -122,3 +122,11 @@ func (x *Exchange) Confirm(now time.Time, a *Association) (c Change, ok bool) {
 	next.pending, next.tentative = nil, nil
 	return x.install(now, next, a), true
 }
+
+// Drop lets the current association go, and the one before it: their session
+// has ended. What is under way goes on.
+func (x *Exchange) Drop() {
+	next := x.slots
+	next.current, next.previous = nil, nil
+	x.setState(next)
+}

@@ -1,0 +1,91 @@
+package bdt
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/underlay"
+)
+
+// Config says what a [Stack] is and whom it knows. The zero value is usable.
+type Config struct {
+	// Device is the identity. Nil makes a fresh one that ends with the stack.
+	Device *identity.LocalDevice
+
+	// SNs are the super nodes to register with and to call through.
+	SNs []identity.Ref
+
+	// Listen are the local UDP addresses. Nil means every IPv4 and every IPv6
+	// address, on a free port.
+	Listen []netip.AddrPort
+
+	// Endpoints are public addresses at which the operator knows this device
+	// can be reached (a port forwarding, a server's address). They are
+	// published in the device's descriptor.
+	Endpoints []netip.AddrPort
+
+	// Visibility says to whom the SNs may show this device's addresses.
+	// The zero value is everyone who calls it.
+	Visibility Visibility
+
+	// Owner is the owner of the device's zone, current and signed. Without it
+	// no device passes [OwnZone] but this one: zone checks fail closed.
+	Owner *identity.People
+
+	// StampFile is where the last handshake stamp is kept between runs, so
+	// that a device whose clock was set back is still heard at once. Empty keeps
+	// it in memory; peers then ask once more.
+	StampFile string
+
+	// DialTimeout bounds a Dial whose context has no nearer deadline.
+	// 0 means 15 s, negative means no bound.
+	DialTimeout time.Duration
+
+	// MaxPeers bounds the remote devices held at once. 0 means 10,000.
+	// A stranger beyond it is not answered.
+	MaxPeers int
+
+	// Network is the network below. Nil is the operating system's.
+	Network underlay.Network
+
+	// Logger receives what an operator may want to know. Nil discards.
+	Logger *slog.Logger
+}
+
+// Visibility says who may learn a device's addresses from an SN.
+type Visibility uint8
+
+const (
+	VisibleToEveryone Visibility = iota // any device that calls
+	VisibleToZone                       // devices of the same owner
+	VisibleToNobody                     // the device reveals them itself, when it answers
+)
+
+const (
+	defaultDialTimeout = 15 * time.Second
+	defaultMaxPeers    = 10_000
+)
+
+func (c Config) withDefaults() Config {
+	if c.Network == nil {
+		c.Network = underlay.OS()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Listen == nil {
+		c.Listen = []netip.AddrPort{
+			netip.AddrPortFrom(netip.IPv4Unspecified(), 0),
+			netip.AddrPortFrom(netip.IPv6Unspecified(), 0),
+		}
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = defaultDialTimeout
+	}
+	if c.MaxPeers == 0 {
+		c.MaxPeers = defaultMaxPeers
+	}
+	return c
+}

@@ -1,0 +1,356 @@
+package bdt
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+const (
+	// handshakeWorkers do the Diffie–Hellman operations of initiations, apart
+	// from the reader goroutines.
+	handshakeWorkers = 2
+	// handshakeQueue bounds the initiations that wait for a worker.
+	handshakeQueue = 256
+	// maxDescribes bounds the descriptors that were asked for and not yet given.
+	maxDescribes = 256
+	// describeLife is how long an answer is waited for.
+	describeLife = 5 * time.Second
+)
+
+// A receiver is whoever a receiver index belongs to.
+type receiver interface {
+	handleControl(s *socket.Socket, b []byte, from netip.AddrPort)
+}
+
+// A demux hands control packets to whom they concern: by receiver index to a
+// peer or an SN client, initiations through the gate to a worker that opens
+// them. It is the sockets' Handler.
+type demux struct {
+	stack   *Stack
+	gate    *noise.Gate
+	marks   *noise.Marks
+	stamper *noise.Stamper
+	hints   *noise.HintLimiter
+	indices *noise.Table[receiver]
+	jobs    chan job
+
+	mu        sync.Mutex
+	describes map[[8]byte]describe
+}
+
+// A describe is a question for the descriptor of id.
+type describe struct {
+	id      identity.ID
+	expires time.Time
+}
+
+// A job is an initiation, or a caller's device, that costs too much for a
+// reader goroutine.
+type job struct {
+	packet []byte
+	hash   noise.Hash // of packet
+	origin peer.Origin
+	called *wire.Called // by way of an SN; nil: the packet came by itself
+	at     time.Time    // when called came
+}
+
+func (d *demux) init(s *Stack) {
+	*d = demux{
+		stack:     s,
+		gate:      noise.NewGate(s.ID(), noise.GateConfig{}),
+		marks:     noise.NewMarks(0),
+		hints:     noise.NewHintLimiter(),
+		indices:   noise.NewTable[receiver](0),
+		jobs:      make(chan job, handshakeQueue),
+		describes: make(map[[8]byte]describe),
+	}
+}
+
+// exchange makes the handshake machine of a peer.
+func (d *demux) exchange(p *peer.Peer) *noise.Exchange {
+	return noise.NewExchange(noise.ExchangeConfig{
+		Local:   d.stack.local,
+		Remote:  p.ID(),
+		Indices: d.indices.For(peerReceiver{p}),
+		Stamper: d.stamper,
+		Marks:   d.marks,
+	})
+}
+
+type peerReceiver struct{ *peer.Peer }
+
+func (r peerReceiver) handleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
+	r.HandleControl(s, b, from)
+}
+
+type snReceiver struct{ *snclient.Client }
+
+func (r snReceiver) handleControl(_ *socket.Socket, b []byte, from netip.AddrPort) {
+	r.HandleControl(b, from)
+}
+
+// HandleSTUN implements socket.Handler. A device asks no STUN server: its SNs
+// tell it where they see it.
+func (d *demux) HandleSTUN(*socket.Socket, []byte, netip.AddrPort) {}
+
+// HandleControl implements socket.Handler.
+func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
+	t, err := wire.ControlType(b)
+	if err != nil {
+		return
+	}
+	switch t {
+	case wire.TypeInitiation:
+		d.admit(b, peer.Origin{Link: s, Addr: from}, nil)
+	case wire.TypeResponse:
+		if m, err := wire.ParseResponse(b); err == nil {
+			d.forward(m.Receiver, s, b, from)
+		}
+	case wire.TypeCookieReply:
+		if m, err := wire.ParseCookieReply(b); err == nil {
+			d.forward(m.Receiver, s, b, from)
+		}
+	case wire.TypeSealed:
+		if h, err := wire.ParseSealedHeader(b); err == nil && !d.forward(h.Receiver, s, b, from) {
+			d.hint(s, h.Receiver, from)
+		}
+	case wire.TypeHint:
+		d.handleHint(b, from)
+	case wire.TypeDescribe:
+		d.answerDescribe(s, b, from)
+	case wire.TypeDescribed:
+		d.handleDescribed(b, from)
+	case wire.TypeOpener: // has done its work at the NATs on its way
+	}
+}
+
+// forward hands a packet to the owner of its receiver index, if there is one.
+func (d *demux) forward(index uint32, s *socket.Socket, b []byte, from netip.AddrPort) bool {
+	r, ok := d.indices.Get(index)
+	if ok {
+		r.handleControl(s, b, from)
+	}
+	return ok
+}
+
+// hint tells a sender that we do not know the association it uses.
+func (d *demux) hint(s *socket.Socket, index uint32, from netip.AddrPort) {
+	if d.hints.Allow(time.Now(), from) {
+		m := wire.Hint{Receiver: index}
+		_ = s.Send(from, m.Append(nil))
+	}
+}
+
+// handleHint asks all peers whether a hint is for them: the index in it is the
+// other end's, by which nobody is filed. Hints are rare, and limited.
+func (d *demux) handleHint(b []byte, from netip.AddrPort) {
+	m, err := wire.ParseHint(b)
+	if err != nil {
+		return
+	}
+	s := d.stack
+	s.mu.Lock()
+	peers, sns := values(s.peers), s.sns
+	s.mu.Unlock()
+	for _, c := range sns {
+		c.HandleControl(b, from)
+	}
+	for _, p := range peers {
+		p.HandleHint(m)
+	}
+}
+
+// admit asks the gate about an initiation, and queues it for a worker.
+func (d *demux) admit(b []byte, o peer.Origin, called *wire.Called) {
+	now := time.Now()
+	v := d.gate.Admit(now, b, o.Addr)
+	switch v.Action {
+	case noise.Reply:
+		d.repeat(v, o)
+	case noise.Process:
+		j := job{packet: slices.Clone(b), hash: v.Hash, origin: o, called: called, at: now}
+		select {
+		case d.jobs <- j:
+		default:
+			d.gate.Forget(v.Hash)
+		}
+	}
+}
+
+// repeat sends what the gate has for an initiation: a cookie, or the response
+// to an earlier copy, whose sender may be reachable at the new source.
+func (d *demux) repeat(v noise.Verdict, o peer.Origin) {
+	p, known := v.Owner.(*peer.Peer)
+	switch {
+	case o.Via == nil:
+		_ = o.Link.Send(o.Addr, v.Packet)
+		if known {
+			p.HandleRepeated(o.Link, o.Addr)
+		}
+	case known:
+		_ = o.Via.Signal(p.ID(), v.Packet)
+	}
+}
+
+// work opens initiations until the stack is closed.
+func (d *demux) work() {
+	for {
+		select {
+		case j := <-d.jobs:
+			d.do(j)
+		case <-d.stack.ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *demux) do(j job) {
+	var in *noise.Incoming
+	var device *identity.Device
+	var err error
+	if j.packet != nil {
+		if in, err = d.stack.local.ReadInitiation(j.packet); err != nil {
+			d.gate.Forget(j.hash)
+			return
+		}
+		device = in.Device
+	} else if device, err = identity.ParseDevice(j.called.Device); err != nil {
+		return
+	}
+	if j.called != nil && device.ID() != j.called.Caller {
+		return
+	}
+	p, err := d.stack.peer(device.ID(), false)
+	if err != nil {
+		d.stack.log.Debug("stranger not answered", "peer", device.ID().Short(), "err", err)
+		return
+	}
+	if j.called == nil {
+		p.HandleIncoming(in, j.origin)
+		return
+	}
+	p.HandleCalled(peer.Call{
+		Via:        j.origin.Via,
+		Device:     device,
+		Incoming:   in,
+		Candidates: j.called.Candidates,
+		Shared:     j.called.Shared,
+		Punch:      j.at.Add(j.called.Wait),
+	})
+}
+
+// answerDescribe sends our descriptor to who asks for it by our id. The answer
+// is no longer than the question.
+func (d *demux) answerDescribe(s *socket.Socket, b []byte, from netip.AddrPort) {
+	m, err := wire.ParseDescribe(b)
+	if err != nil || m.ID != d.stack.ID() {
+		return
+	}
+	answer := wire.Described{Nonce: m.Nonce, Device: d.stack.Device().Bytes()}
+	if pkt := answer.Append(nil); len(pkt) <= len(b) {
+		_ = s.Send(from, pkt)
+	}
+}
+
+// ask sends a Describe.
+func (d *demux) ask(id identity.ID, link peer.Link, to netip.AddrPort) {
+	now := time.Now()
+	m := wire.Describe{ID: id}
+	rand.Read(m.Nonce[:])
+	d.mu.Lock()
+	for nonce, q := range d.describes {
+		if now.After(q.expires) {
+			delete(d.describes, nonce)
+		}
+	}
+	full := len(d.describes) >= maxDescribes
+	if !full {
+		d.describes[m.Nonce] = describe{id, now.Add(describeLife)}
+	}
+	d.mu.Unlock()
+	if !full {
+		_ = link.Send(to, m.Append(nil))
+	}
+}
+
+// handleDescribed hands a descriptor to the peer that asked, if it is the
+// peer's: the id is the hash of it. SN clients ask on their own.
+func (d *demux) handleDescribed(b []byte, from netip.AddrPort) {
+	m, err := wire.ParseDescribed(b)
+	if err != nil {
+		return
+	}
+	d.mu.Lock()
+	q, ok := d.describes[m.Nonce]
+	delete(d.describes, m.Nonce)
+	d.mu.Unlock()
+	s := d.stack
+	s.mu.Lock()
+	p, sns := s.peers[q.id], s.sns
+	s.mu.Unlock()
+	if !ok {
+		for _, c := range sns {
+			c.HandleControl(b, from)
+		}
+		return
+	}
+	device, err := identity.ParseDevice(m.Device)
+	if err != nil || device.ID() != q.id || p == nil {
+		return
+	}
+	p.HandleDescription(device)
+}
+
+// HandleCalled implements snclient.Handler.
+func (d *demux) HandleCalled(c *snclient.Client, m wire.Called) {
+	called := m
+	called.Candidates = slices.Clone(m.Candidates)
+	via := peer.Origin{Via: signaller{c}}
+	if len(m.Initiation) > 0 {
+		called.Initiation, called.Device = nil, nil
+		d.admit(m.Initiation, via, &called)
+		return
+	}
+	called.Device = slices.Clone(m.Device)
+	select {
+	case d.jobs <- job{origin: via, called: &called, at: time.Now()}:
+	default:
+	}
+}
+
+// HandleSignalled implements snclient.Handler.
+func (d *demux) HandleSignalled(c *snclient.Client, _ identity.ID, packet []byte) {
+	t, err := wire.ControlType(packet)
+	if err != nil {
+		return
+	}
+	switch t {
+	case wire.TypeInitiation:
+		d.admit(packet, peer.Origin{Via: signaller{c}}, nil)
+	case wire.TypeResponse:
+		m, err := wire.ParseResponse(packet)
+		if err != nil {
+			return
+		}
+		if r, ok := d.indices.Get(m.Receiver); ok {
+			if p, ok := r.(peerReceiver); ok {
+				p.HandleResponse(nil, packet, netip.AddrPort{})
+			}
+		}
+	}
+}
+
+// HandleState implements snclient.Handler.
+func (d *demux) HandleState(c *snclient.Client, state snclient.State) {
+	d.stack.log.Info("super node", "sn", c.Ref().ID.Short(), "state", state.String())
+}

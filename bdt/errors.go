@@ -1,0 +1,100 @@
+package bdt
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/session"
+)
+
+// Causes that callers tell apart with errors.Is. Each is wrapped in an
+// [*OpError] that names the operation and the peer.
+var (
+	// ErrNotFound: no SN that was asked knows the device, and no address of it answered.
+	ErrNotFound = errors.New("no super node knows this device")
+	// ErrUnreachable: the device is known, but no path to it came up in time.
+	ErrUnreachable = errors.New("no path to the device came up")
+	// ErrNoRoute: there is neither an SN to ask nor an address to try.
+	ErrNoRoute = errors.New("no super node and no address to try: give an SN, or dial a ticket")
+	// ErrOffline: every SN that could be asked is offline.
+	ErrOffline = errors.New("no super node is reachable")
+	// ErrDenied: the peer has the service, or not, and will not say: its policy refuses this device.
+	ErrDenied = errors.New("the peer refuses this device")
+	// ErrNoService: the peer serves nothing by that name.
+	ErrNoService = errors.New("the peer has no such service")
+	// ErrPeerRestarted: the peer lost the session, most likely by a restart. Dial again.
+	ErrPeerRestarted = errors.New("the peer restarted")
+	// ErrPeerLost: no path to the peer answered for 30 s.
+	ErrPeerLost = errors.New("the peer stopped answering")
+	// ErrPeerClosed: the peer closed the session, most likely by shutting down.
+	ErrPeerClosed = errors.New("the peer closed the session")
+	// ErrRefused: the peer answered the handshake with a refusal.
+	ErrRefused = errors.New("the peer refused the session")
+	// ErrServiceInUse: Listen was called twice for one service.
+	ErrServiceInUse = errors.New("the service already has a listener")
+	// ErrClosed: the stack, listener or stream was closed here. It is net.ErrClosed, too.
+	ErrClosed = fmt.Errorf("closed: %w", net.ErrClosed)
+)
+
+// An OpError is an operation that failed, the peer it concerned, and why.
+type OpError struct {
+	Op   string      // "dial", "listen", "accept", "open"
+	Peer identity.ID // zero if none
+	Err  error
+}
+
+// Error names the operation and the peer.
+func (e *OpError) Error() string {
+	if e.Peer.IsZero() {
+		return fmt.Sprintf("bdt: %s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("bdt: %s %s: %v", e.Op, e.Peer.Short(), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *OpError) Unwrap() error { return e.Err }
+
+var (
+	errNotDevice    = errors.New("not the id of a device")
+	errSelf         = errors.New("that is this device")
+	errTooManyPeers = errors.New("too many peers")
+	errNoFamily     = errors.New("no socket of the address's family")
+)
+
+// causes are the peer package's causes under their public names.
+var causes = []struct{ from, to error }{
+	{peer.ErrNotFound, ErrNotFound},
+	{peer.ErrUnreachable, ErrUnreachable},
+	{peer.ErrNoRoute, ErrNoRoute},
+	{peer.ErrOffline, ErrOffline},
+	{peer.ErrRestarted, ErrPeerRestarted},
+	{peer.ErrLost, ErrPeerLost},
+	{peer.ErrRefused, ErrRefused},
+	{peer.ErrGone, ErrPeerClosed},
+	{peer.ErrClosed, ErrClosed},
+}
+
+// peerCause names the cause of a failed attempt or an ended session.
+func peerCause(err error) error {
+	for _, c := range causes {
+		if errors.Is(err, c.from) {
+			return c.to
+		}
+	}
+	return err
+}
+
+// sessionCause names the cause of a session's end.
+func sessionCause(err error) error {
+	var ce *session.CloseError
+	switch {
+	case errors.As(err, &ce) && ce.Remote:
+		return ErrPeerClosed
+	case errors.Is(err, net.ErrClosed):
+		return ErrClosed
+	}
+	return peerCause(err)
+}

@@ -1,0 +1,223 @@
+package bdt
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// maxSNs bounds the SNs that the stack is a client of: its own, and those
+// that tickets and devices name, which it needs to call through.
+const maxSNs = 16
+
+// A host is the stack as its peers see it.
+type host struct{ *Stack }
+
+var _ peer.Host = host{}
+
+// Links implements peer.Host.
+func (h host) Links() []path.LinkInfo {
+	prefixes := h.prefixes()
+	links := make([]path.LinkInfo, 0, len(h.sockets))
+	for _, s := range h.sockets {
+		li := path.LinkInfo{Link: peer.Link(s), Local: s.LocalAddr()}
+		for _, p := range prefixes {
+			if p.Addr().Is4() == li.Local.Addr().Is4() {
+				li.Prefixes = append(li.Prefixes, p)
+			}
+		}
+		links = append(links, li)
+	}
+	return links
+}
+
+// prefixes returns the addresses of the interfaces that are up, with their
+// on-link prefixes.
+func (h host) prefixes() []netip.Prefix {
+	interfaces, err := h.cfg.Network.Interfaces()
+	if err != nil {
+		h.log.Warn("interfaces are not known", "err", err)
+		return nil
+	}
+	var list []netip.Prefix
+	for _, i := range interfaces {
+		if i.Up {
+			list = append(list, i.Prefixes...)
+		}
+	}
+	return list
+}
+
+// Candidates implements peer.Host: what the operator set, where SNs see us,
+// and the interfaces' addresses.
+func (h host) Candidates() []wire.Candidate {
+	list := h.localCandidates()
+	for _, c := range h.clients() {
+		if addr := c.Observed(); addr.IsValid() {
+			list = append(list, wire.Candidate{Kind: wire.CandidateServerReflexive, Addr: addr})
+		}
+	}
+	return trimCandidates(list)
+}
+
+// localCandidates are what the SNs are told; they know where they see us.
+func (h host) localCandidates() []wire.Candidate {
+	var list []wire.Candidate
+	for _, addr := range h.cfg.Endpoints {
+		list = append(list, wire.Candidate{Kind: wire.CandidateConfigured, Addr: addr})
+	}
+	for _, s := range h.sockets {
+		local := s.LocalAddr()
+		if !local.Addr().IsUnspecified() {
+			list = append(list, wire.Candidate{Kind: wire.CandidateHost, Addr: local})
+			continue
+		}
+		for _, p := range h.prefixes() {
+			a := p.Addr()
+			if a.Is4() == local.Addr().Is4() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+				list = append(list, wire.Candidate{Kind: wire.CandidateHost, Addr: netip.AddrPortFrom(a, local.Port())})
+			}
+		}
+	}
+	return trimCandidates(list)
+}
+
+// trimCandidates drops repeated addresses, and what a message has no room for.
+func trimCandidates(list []wire.Candidate) []wire.Candidate {
+	kept := list[:0]
+	for _, c := range list {
+		same := func(k wire.Candidate) bool { return k.Addr == c.Addr }
+		if !slices.ContainsFunc(kept, same) && len(kept) < wire.MaxCandidates {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// Signallers implements peer.Host: the SNs that the peer uses, then our own.
+func (h host) Signallers(refs []identity.Ref) []peer.Signaller {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []peer.Signaller
+	add := func(c *snclient.Client) {
+		if c != nil && !slices.Contains(list, peer.Signaller(signaller{c})) {
+			list = append(list, signaller{c})
+		}
+	}
+	for _, ref := range refs {
+		add(h.addSNLocked(ref))
+	}
+	for _, ref := range h.cfg.SNs {
+		add(h.addSNLocked(ref))
+	}
+	return list
+}
+
+// addSNLocked returns the client of an SN, which it starts if there is none;
+// nil if there are too many.
+func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
+	for _, c := range s.sns {
+		if c.Ref() == ref {
+			return c
+		}
+	}
+	if s.closed || len(s.sns) >= maxSNs {
+		return nil
+	}
+	var c *snclient.Client
+	r := new(snReceiver)
+	c = snclient.New(snclient.Config{
+		Local:      s.local,
+		Ref:        ref,
+		Network:    s.cfg.Network,
+		Send:       s.send,
+		Indices:    s.demux.indices.For(r),
+		Stamper:    s.demux.stamper,
+		Instance:   s.instance,
+		Visibility: wire.Visibility(s.cfg.Visibility),
+		Candidates: host{s}.localCandidates,
+		Handler:    &s.demux,
+		Logger:     s.log,
+	})
+	r.Client = c
+	s.sns = append(slices.Clip(s.sns), c)
+	c.Start(s.ctx)
+	return c
+}
+
+func (s *Stack) clients() []*snclient.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sns
+}
+
+// send sends a control packet through the first socket of the address's
+// family.
+func (s *Stack) send(to netip.AddrPort, b []byte) error {
+	for _, sock := range s.sockets {
+		if sock.LocalAddr().Addr().Is4() == to.Addr().Is4() {
+			return sock.Send(to, b)
+		}
+	}
+	return errNoFamily
+}
+
+// RememberResponse implements peer.Host.
+func (h host) RememberResponse(p *peer.Peer, hash noise.Hash, response []byte) {
+	h.demux.gate.Remember(hash, response, p)
+}
+
+// Describe implements peer.Host.
+func (h host) Describe(id identity.ID, link peer.Link, addr netip.AddrPort) {
+	h.demux.ask(id, link, addr)
+}
+
+// SessionStarted implements peer.Host.
+func (h host) SessionStarted(p *peer.Peer, d *identity.Device, sess session.Session) {
+	ss := &streams{session: sess, device: d}
+	h.mu.Lock()
+	closed := h.closed
+	if !closed {
+		h.sessions[sess] = ss
+	}
+	h.mu.Unlock()
+	if closed {
+		return
+	}
+	h.log.Info("session", "peer", d.ID().Short(), "engine", sess.Stats().Engine)
+	h.workers.Go(func() { h.serveStreams(ss) })
+}
+
+// SessionEnded implements peer.Host.
+func (h host) SessionEnded(p *peer.Peer, sess session.Session, cause error) {
+	h.mu.Lock()
+	ss := h.sessions[sess]
+	delete(h.sessions, sess)
+	h.mu.Unlock()
+	if ss != nil {
+		ss.end(cause)
+		h.log.Info("session ended", "peer", p.ID().Short(), "cause", cause)
+	}
+}
+
+// A signaller calls through an SN as soon as the client is online there.
+type signaller struct{ *snclient.Client }
+
+// Call implements peer.Signaller.
+func (g signaller) Call(ctx context.Context, callee identity.ID, o snclient.CallOptions) (*snclient.CallReply, error) {
+	if err := g.WaitOnline(ctx); err != nil {
+		return nil, err
+	}
+	return g.Client.Call(ctx, callee, o)
+}
+
+var _ socket.Handler = (*demux)(nil)

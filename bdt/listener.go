@@ -1,0 +1,204 @@
+package bdt
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/session"
+)
+
+const (
+	// backlog is how many streams of one service wait for Accept.
+	backlog = 128
+	// headerTimeout bounds the time from a stream's first byte to its header's
+	// last.
+	headerTimeout = 10 * time.Second
+	// maxHeaders is how many streams of one session may be without their header:
+	// each holds a goroutine.
+	maxHeaders = 256
+)
+
+// A Listener accepts the streams of one service. It is a net.Listener.
+type Listener struct {
+	stack   *Stack
+	service string
+	access  Access
+	conns   chan *Conn
+	done    chan struct{}
+	close   sync.Once
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+// Listen serves a service to those whom access admits; nil means [OwnZone].
+// There is one listener for each service.
+func (s *Stack) Listen(service string, access Access) (*Listener, error) {
+	if err := checkService(service); err != nil {
+		return nil, &OpError{Op: "listen", Err: err}
+	}
+	if access == nil {
+		access = OwnZone
+	}
+	l := &Listener{
+		stack:   s,
+		service: service,
+		access:  access,
+		conns:   make(chan *Conn, backlog),
+		done:    make(chan struct{}),
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, &OpError{Op: "listen", Err: ErrClosed}
+	case s.listeners[service] != nil:
+		return nil, &OpError{Op: "listen", Err: ErrServiceInUse}
+	}
+	s.listeners[service] = l
+	return l, nil
+}
+
+// Accept returns the next stream. Its dynamic type is *[Conn].
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptConn(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptConn is Accept with a context and the concrete type.
+func (l *Listener) AcceptConn(ctx context.Context) (*Conn, error) {
+	select {
+	case <-l.done:
+		return nil, &OpError{Op: "accept", Err: ErrClosed}
+	default:
+	}
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, &OpError{Op: "accept", Err: ErrClosed}
+	case <-ctx.Done():
+		return nil, &OpError{Op: "accept", Err: ctx.Err()}
+	}
+}
+
+// Close stops accepting. Streams that wait for Accept are refused; accepted
+// ones live on.
+func (l *Listener) Close() error {
+	l.close.Do(func() {
+		l.stack.mu.Lock()
+		delete(l.stack.listeners, l.service)
+		l.stack.mu.Unlock()
+		close(l.done)
+		for {
+			select {
+			case c := <-l.conns:
+				refuse(c.stream, codeNoService)
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Addr returns this device and the service.
+func (l *Listener) Addr() net.Addr { return Addr{l.stack.ID(), l.service} }
+
+// serveStreams takes the streams that the peer opens, until the session ends.
+func (s *Stack) serveStreams(ss *streams) {
+	headers := make(chan struct{}, maxHeaders)
+	for {
+		stream, err := ss.session.AcceptStream(s.ctx)
+		if err != nil {
+			return
+		}
+		select {
+		case headers <- struct{}{}:
+			s.workers.Go(func() {
+				defer func() { <-headers }()
+				s.serveStream(ss, stream)
+			})
+		default:
+			refuse(stream, codeBusy)
+		}
+	}
+}
+
+// serveStream reads a stream's header and hands the stream to its listener.
+func (s *Stack) serveStream(ss *streams, stream session.Stream) {
+	stream.SetReadDeadline(time.Now().Add(headerTimeout))
+	service, err := readHeader(stream)
+	if err != nil {
+		refuse(stream, codeMalformed)
+		return
+	}
+	stream.SetReadDeadline(time.Time{})
+
+	caller := Caller{Device: ss.device, local: s.local.Device(), owner: s.cfg.Owner, now: time.Now()}
+	s.mu.Lock()
+	l := s.listeners[service]
+	s.mu.Unlock()
+	switch {
+	case l == nil && OwnZone(caller):
+		refuse(stream, codeNoService)
+	case l == nil || !l.access(caller):
+		refuse(stream, codeDenied)
+	default:
+		l.offer(s.newConn(ss, stream, service))
+	}
+}
+
+// offer queues a stream for Accept, or refuses it.
+func (l *Listener) offer(c *Conn) {
+	select {
+	case <-l.done:
+		refuse(c.stream, codeNoService)
+		return
+	default:
+	}
+	select {
+	case l.conns <- c:
+	default:
+		refuse(c.stream, codeBusy)
+		return
+	}
+	// A Close that emptied the queue before the stream was in it.
+	select {
+	case <-l.done:
+		refuse(c.stream, codeNoService)
+	default:
+	}
+}
+
+// A streams is a session and whose it is, as its streams know it.
+type streams struct {
+	session session.Session
+	device  *identity.Device
+
+	mu    sync.Mutex
+	cause error // why the session ended
+}
+
+// ended returns why the session ended, nil if it has not.
+func (ss *streams) ended() error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.cause == nil && ss.session.Err() != nil {
+		return sessionCause(ss.session.Err())
+	}
+	return ss.cause
+}
+
+func (ss *streams) end(cause error) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.cause == nil {
+		ss.cause = sessionCause(cause)
+	}
+}

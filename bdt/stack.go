@@ -1,0 +1,385 @@
+package bdt
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/socket"
+)
+
+// A Stack is one device on the network. All methods may be called
+// concurrently.
+type Stack struct {
+	cfg      Config
+	log      *slog.Logger
+	secret   *identity.Secret
+	local    *noise.Local
+	engine   session.Engine
+	instance uint64 // random: names this process to the SNs
+	sockets  []*socket.Socket
+	demux    demux
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
+	mu        sync.Mutex
+	closed    bool
+	peers     map[identity.ID]*peer.Peer
+	known     map[identity.ID]peer.Hints // from tickets
+	sessions  map[session.Session]*streams
+	listeners map[string]*Listener
+	sns       []*snclient.Client // those of Config, then those that tickets and devices name
+}
+
+const (
+	// maxKnown bounds the devices that tickets told about.
+	maxKnown = 10_000
+	// idlePeer is how long a peer with no session and nothing to do is kept: its
+	// paths' round trips and the record of what was tried are worth something.
+	idlePeer = 5 * time.Minute
+	// sweepEvery is how often idle peers are looked for.
+	sweepEvery = time.Minute
+)
+
+// Open starts a stack: it opens the sockets and begins to register with the
+// SNs, which goes on in the background; see [Stack.WaitOnline].
+func Open(cfg Config) (*Stack, error) {
+	s, err := newStack(cfg.withDefaults())
+	if err != nil {
+		return nil, &OpError{Op: "open", Err: err}
+	}
+	if err := s.start(); err != nil {
+		s.Close()
+		return nil, &OpError{Op: "open", Err: err}
+	}
+	return s, nil
+}
+
+// newStack makes a stack that has not touched the network.
+func newStack(cfg Config) (*Stack, error) {
+	device, err := localDevice(cfg)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := session.NewQUIC(session.QUICConfig{
+		Identity: session.Identity{Signer: device.Secret.Signer()},
+		Logger:   cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{
+		cfg:       cfg,
+		log:       cfg.Logger,
+		secret:    device.Secret,
+		local:     noise.NewLocal(device),
+		engine:    engine,
+		instance:  rand.Uint64(),
+		peers:     make(map[identity.ID]*peer.Peer),
+		known:     make(map[identity.ID]peer.Hints),
+		sessions:  make(map[session.Session]*streams),
+		listeners: make(map[string]*Listener),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.demux.init(s)
+	return s, nil
+}
+
+// localDevice returns the identity to use, with a descriptor that says what
+// the configuration does.
+func localDevice(cfg Config) (*identity.LocalDevice, error) {
+	body := identity.DeviceBody{Endpoints: cfg.Endpoints, SNs: cfg.SNs, Versions: []uint16{protocolVersion}}
+	now := time.Now()
+	if cfg.Device == nil {
+		secret := identity.GenerateSecret()
+		body.Updated = uint64(max(now.UnixMilli(), 1))
+		d, err := identity.NewDevice(secret, identity.DeviceDesc{}, body)
+		return &identity.LocalDevice{Secret: secret, Device: d}, err
+	}
+	old := cfg.Device.Device
+	body.Name, body.PNs, body.Updated = old.Name(), old.PNs(), old.NextUpdate(now)
+	d, err := old.Update(cfg.Device.Secret, body)
+	return &identity.LocalDevice{Secret: cfg.Device.Secret, Device: d}, err
+}
+
+// protocolVersion is the version of docs/spec that the stack speaks.
+const protocolVersion = 1
+
+// start opens the sockets and starts the stack's own goroutines.
+func (s *Stack) start() error {
+	stamper, err := openStamper(s.cfg.StampFile)
+	if err != nil {
+		return err
+	}
+	s.demux.stamper = stamper
+	if err := s.openSockets(); err != nil {
+		return err
+	}
+	for range handshakeWorkers {
+		s.workers.Go(s.demux.work)
+	}
+	s.workers.Go(s.sweep)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ref := range s.cfg.SNs {
+		s.addSNLocked(ref)
+	}
+	return nil
+}
+
+// openSockets binds every address of the configuration. By default a family
+// that the machine does not have is left out, as long as the other is there.
+func (s *Stack) openSockets() error {
+	byDefault := s.cfg.Listen[0].Addr().IsUnspecified() && s.cfg.Listen[0].Port() == 0
+	var errs []error
+	for _, addr := range s.cfg.Listen {
+		sock, err := socket.Open(socket.Config{
+			Network: s.cfg.Network,
+			Local:   addr,
+			Handler: &s.demux,
+			Logger:  s.log,
+		})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.sockets = append(s.sockets, sock)
+	}
+	if len(s.sockets) == 0 || len(errs) > 0 && !byDefault {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// Close ends all sessions, telling the peers, and waits for the stack's
+// goroutines.
+func (s *Stack) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	peers, sns, listeners := values(s.peers), s.sns, values(s.listeners)
+	s.mu.Unlock()
+
+	for _, l := range listeners {
+		l.Close()
+	}
+	var ends sync.WaitGroup
+	for _, p := range peers {
+		ends.Go(func() { p.Close() })
+	}
+	for _, c := range sns {
+		ends.Go(func() { c.Close() })
+	}
+	ends.Wait()
+	s.engine.Close()
+	s.cancel()
+	for _, sock := range s.sockets {
+		sock.Close()
+	}
+	s.workers.Wait()
+	return nil
+}
+
+func values[K comparable, V any](m map[K]V) []V {
+	list := make([]V, 0, len(m))
+	for _, v := range m {
+		list = append(list, v)
+	}
+	return list
+}
+
+// ID returns the device's id.
+func (s *Stack) ID() identity.ID { return s.local.ID() }
+
+// Device returns the signed descriptor that peers are given.
+func (s *Stack) Device() *identity.Device { return s.local.Device() }
+
+// Ticket returns all that others need to dial this device: its id, its SNs,
+// and the endpoints that the operator set.
+func (s *Stack) Ticket() identity.Ticket {
+	return identity.Ticket{ID: s.ID(), SNs: s.cfg.SNs, Endpoints: s.cfg.Endpoints}
+}
+
+// Learn remembers what a ticket says about reaching a device. Nothing in it is
+// trusted but what the id proves.
+func (s *Stack) Learn(t identity.Ticket) error {
+	if err := t.Check(); err != nil {
+		return &OpError{Op: "learn", Err: err}
+	}
+	id := t.Peer()
+	if id.Type() != identity.TypeDevice {
+		return &OpError{Op: "learn", Peer: id, Err: errNotDevice}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.known[id]; !ok && len(s.known) >= maxKnown {
+		for victim := range s.known {
+			delete(s.known, victim)
+			break
+		}
+	}
+	s.known[id] = peer.Hints{Device: t.Device, Endpoints: t.Endpoints, SNs: t.SNs}
+	return nil
+}
+
+// Dial opens a stream to a service of a device. It returns as soon as there is
+// an authenticated session, which an earlier Dial may have opened: the peer's
+// refusal of the service shows when the stream is read.
+func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn, error) {
+	if err := checkService(service); err != nil {
+		return nil, &OpError{Op: "dial", Peer: id, Err: err}
+	}
+	ss, err := s.session(ctx, id)
+	if err != nil {
+		return nil, &OpError{Op: "dial", Peer: id, Err: err}
+	}
+	stream, err := ss.session.OpenStream(ctx)
+	if err != nil {
+		return nil, &OpError{Op: "dial", Peer: id, Err: firstError(ss.ended(), err)}
+	}
+	if _, err := stream.Write(appendHeader(nil, service)); err != nil {
+		refuse(stream, codeClosed)
+		return nil, &OpError{Op: "dial", Peer: id, Err: firstError(ss.ended(), err)}
+	}
+	return s.newConn(ss, stream, service), nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// session returns the session with a device, which it opens if there is none.
+func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
+	switch {
+	case id.Type() != identity.TypeDevice:
+		return nil, errNotDevice
+	case id == s.ID():
+		return nil, errSelf
+	}
+	if s.cfg.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.DialTimeout)
+		defer cancel()
+	}
+	for {
+		p, err := s.peer(id, true)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		hints := s.known[id]
+		s.mu.Unlock()
+		sess, err := p.Session(ctx, hints)
+		if errors.Is(err, peer.ErrClosed) && !s.isClosed() {
+			continue // swept away between the two calls
+		}
+		if err != nil {
+			return nil, peerCause(err)
+		}
+		s.mu.Lock()
+		ss := s.sessions[sess]
+		s.mu.Unlock()
+		if ss != nil {
+			return ss, nil
+		}
+	}
+}
+
+func (s *Stack) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// newConn makes the embedder's view of a stream.
+func (s *Stack) newConn(ss *streams, stream session.Stream, service string) *Conn {
+	return &Conn{
+		stream: stream,
+		local:  Addr{s.ID(), service},
+		remote: Addr{ss.device.ID(), service},
+		device: ss.device,
+		ended:  ss.ended,
+	}
+}
+
+// peer returns the peer with an id. If there is none and wanted is set, or room
+// for a stranger, it makes one.
+func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if p := s.peers[id]; p != nil {
+		return p, nil
+	}
+	if !wanted && s.cfg.MaxPeers > 0 && len(s.peers) >= s.cfg.MaxPeers {
+		return nil, errTooManyPeers
+	}
+	p := peer.New(peer.Config{
+		ID:       id,
+		Exchange: s.demux.exchange,
+		Host:     host{s},
+		Engine:   s.engine,
+		Logger:   s.log,
+		Timeout:  attemptTimeout(s.cfg.DialTimeout),
+	})
+	s.peers[id] = p
+	return p, nil
+}
+
+// attemptTimeout bounds the work that goes on for a dial after its caller has
+// given up; the next one joins it.
+func attemptTimeout(dial time.Duration) time.Duration {
+	if dial <= 0 {
+		return 24 * time.Hour
+	}
+	return dial
+}
+
+// sweep drops idle peers, until the stack is closed.
+func (s *Stack) sweep() {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.dropIdle(time.Now())
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Stack) dropIdle(now time.Time) {
+	var idle []*peer.Peer
+	s.mu.Lock()
+	for id, p := range s.peers {
+		if since := p.Status().IdleSince; !since.IsZero() && now.Sub(since) > idlePeer {
+			idle = append(idle, p)
+			delete(s.peers, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range idle {
+		p.Close()
+	}
+}

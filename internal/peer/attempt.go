@@ -1,0 +1,255 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
+)
+
+const (
+	// calleeInitiates is how long we wait for the initiation of a peer that was
+	// called without one before we make our own.
+	calleeInitiates = time.Second
+	// firstRound is the time between the first two rounds of calls; it doubles.
+	firstRound = time.Second
+	// roundsUnknown is after how many rounds of "not found" from everybody, with no
+	// address to try, an attempt gives up: the peer may just be restarting.
+	roundsUnknown = 2
+	// fanOut is the head start of each SN over the one after it.
+	fanOut = 250 * time.Millisecond
+)
+
+// An attempt is the work of getting a session, from the first who wants it to
+// success or the deadline. It asks the SNs in rounds; in between, the paths
+// knock.
+type attempt struct {
+	began    time.Time
+	deadline time.Time
+	rounds   int
+	round    time.Time // when the next begins
+	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
+	calls    int       // under way
+	unknown  int       // rounds in a row in which every SN said "not found"
+	answered bool      // an SN knows the peer, or somebody called us
+	failures []error   // of the calls of this round
+	waiters  []chan<- error
+}
+
+func (a *attempt) next() time.Time {
+	return earliest(earliest(a.deadline, a.round), a.initiate)
+}
+
+// Session returns the session with the peer, which it opens if there is none.
+// It waits for it until ctx ends or the attempt fails. hints may help.
+func (p *Peer) Session(ctx context.Context, hints Hints) (session.Session, error) {
+	for {
+		if c := p.live.Load(); c != nil && c.session.Err() == nil {
+			return c.session, nil
+		}
+		done := make(chan error, 1)
+		if !p.ask(ctx, func(now time.Time) { p.want(now, hints, done) }) {
+			return nil, errors.Join(ctx.Err(), p.closedErr())
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-p.stopped:
+			return nil, ErrClosed
+		}
+	}
+}
+
+func (p *Peer) closedErr() error {
+	select {
+	case <-p.stopped:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+// want adds one who waits for a session.
+func (p *Peer) want(now time.Time, hints Hints, done chan<- error) {
+	if c := p.live.Load(); c != nil && c.session.Err() == nil {
+		done <- nil
+		return
+	}
+	p.learn(now, hints.Device)
+	p.refs = hints.SNs
+	if p.attempt == nil {
+		p.beginAttempt(now)
+	}
+	p.addEndpoints(now, hints.Endpoints, path.OriginTicket)
+	p.attempt.waiters = append(p.attempt.waiters, done)
+}
+
+// beginAttempt starts to connect. If keys exist and their session is on its
+// way, there is nothing to do but wait for it.
+func (p *Peer) beginAttempt(now time.Time) {
+	p.attempt = &attempt{began: now, deadline: now.Add(p.cfg.Timeout), round: now}
+	if p.current != nil && !p.current.conn.ended {
+		p.attempt.round = now.Add(firstRound)
+	}
+	if p.device != nil {
+		p.addEndpoints(now, p.device.Endpoints(), path.OriginDescriptor)
+	}
+	p.record.add(now, "connecting")
+}
+
+// recover shakes hands again with a peer that may have lost our keys, or moved.
+func (p *Peer) recover(now time.Time) {
+	if p.attempt == nil {
+		p.beginAttempt(now)
+	}
+	p.attempt.round = now
+}
+
+// callAgain begins the attempt's next round now: what is to be sent has changed.
+func (p *Peer) callAgain(now time.Time) {
+	if p.attempt != nil {
+		p.attempt.round = now
+	}
+}
+
+// stepAttempt does what the attempt has due.
+func (p *Peer) stepAttempt(now time.Time) {
+	a := p.attempt
+	if a == nil {
+		return
+	}
+	if !now.Before(a.deadline) {
+		p.failAttempt(p.unreachable())
+		return
+	}
+	if !a.initiate.IsZero() && !now.Before(a.initiate) {
+		a.initiate = time.Time{}
+		a.round = now
+	}
+	if !now.Before(a.round) {
+		p.beginRound(now)
+	}
+}
+
+// beginRound initiates, if the peer's key is known, and asks all SNs, one a
+// little after the other.
+func (p *Peer) beginRound(now time.Time) {
+	a := p.attempt
+	a.round = now.Add(firstRound << min(a.rounds, 3))
+	a.rounds++
+	a.failures = nil
+	if p.device != nil && a.initiate.IsZero() && p.tentative == nil {
+		if err := p.initiate(now, p.live.Load() == nil); err != nil {
+			p.failAttempt(fmt.Errorf("initiating: %w", err))
+			return
+		}
+	}
+	if a.rounds > 1 {
+		p.paths.Kick(now)
+	}
+	via := p.cfg.Host.Signallers(p.serverRefs())
+	if len(via) == 0 && len(p.paths.Paths()) == 0 {
+		p.failAttempt(ErrNoRoute)
+		return
+	}
+	o := snclient.CallOptions{Candidates: p.cfg.Host.Candidates(), Initiation: p.exchange.Packet(now)}
+	for i, s := range via {
+		a.calls++
+		delay := time.Duration(i) * fanOut
+		p.workers.Go(func() { p.call(s, a, o, delay) })
+	}
+}
+
+// serverRefs returns the SNs that the peer is known to use.
+func (p *Peer) serverRefs() []identity.Ref {
+	refs := p.refs
+	if p.device != nil {
+		refs = append(p.device.SNs(), refs...)
+	}
+	return refs
+}
+
+// call asks one SN, on a worker.
+func (p *Peer) call(s Signaller, a *attempt, o snclient.CallOptions, delay time.Duration) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.Timeout)
+	defer cancel()
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+	reply, err := s.Call(ctx, p.cfg.ID, o)
+	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, reply, err, o.Initiation == nil) })
+}
+
+// onCallReply takes an SN's answer.
+func (p *Peer) onCallReply(now time.Time, a *attempt, r *snclient.CallReply, err error, bare bool) {
+	if p.attempt != a {
+		return
+	}
+	a.calls--
+	if err != nil {
+		a.failures = append(a.failures, err)
+		p.record.add(now, "call failed: "+err.Error())
+		p.afterFailures(now)
+		return
+	}
+	a.answered = true
+	p.record.add(now, "a super node has called the peer")
+	p.paths.SetShared(now, r.Shared)
+	p.learn(now, r.Device)
+	if bare && !p.exchange.Pending() && p.tentative == nil && p.current == nil {
+		a.initiate = now.Add(calleeInitiates)
+	}
+	p.addCandidates(now, r.Candidates, path.OriginSN, now.Add(r.Wait))
+}
+
+// afterFailures ends an attempt that has nothing left to hope for.
+func (p *Peer) afterFailures(now time.Time) {
+	a := p.attempt
+	if a.calls > 0 || a.answered || p.current != nil || len(p.paths.Paths()) > 0 {
+		return
+	}
+	if a.rounds >= roundsUnknown {
+		p.failAttempt(p.unreachable())
+	}
+}
+
+// unreachable says why nothing came of the attempt.
+func (p *Peer) unreachable() error {
+	cause := ErrUnreachable
+	if a := p.attempt; !a.answered && len(a.failures) > 0 {
+		cause = ErrOffline
+		for _, err := range a.failures {
+			if errors.Is(err, snclient.ErrNotFound) {
+				cause = ErrNotFound
+			}
+		}
+	}
+	return fmt.Errorf("%w after %d rounds of calls", cause, p.attempt.rounds)
+}
+
+// failAttempt tells those who wait.
+func (p *Peer) failAttempt(err error) {
+	a := p.attempt
+	if a == nil {
+		return
+	}
+	p.attempt = nil
+	for _, w := range a.waiters {
+		w <- err
+	}
+}
+
+// finishAttempt tells those who wait that there is a session.
+func (p *Peer) finishAttempt() { p.failAttempt(nil) }

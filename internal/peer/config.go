@@ -1,0 +1,80 @@
+package peer
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// A Link carries packets: a UDP socket, or later a relay binding or a framed
+// TCP connection. A *socket.Socket is one.
+type Link interface {
+	// Send sends one control packet.
+	Send(to netip.AddrPort, b []byte) error
+	// SendHopLimit is Send with a hop limit.
+	SendHopLimit(to netip.AddrPort, b []byte, hopLimit uint8) error
+	// SendRun sends a run of engine packets.
+	SendRun(to netip.AddrPort, b []byte, segmentSize int, ecn uint8) error
+	// SetRoute has engine packets from the address delivered to sink.
+	SetRoute(from netip.AddrPort, sink socket.Sink)
+	// DeleteRoute takes that back, if the route is still to sink.
+	DeleteRoute(from netip.AddrPort, sink socket.Sink)
+}
+
+// A Signaller reaches the peer by way of a server, before there is a path.
+// A *snclient.Client is one.
+type Signaller interface {
+	// Call asks the server to tell the peer that we want to talk to it.
+	Call(ctx context.Context, callee identity.ID, o snclient.CallOptions) (*snclient.CallReply, error)
+	// Signal has the server forward one control packet to the peer.
+	Signal(to identity.ID, packet []byte) error
+}
+
+// A Host is the stack as its peers see it. Its methods neither block nor call
+// back into the peer.
+type Host interface {
+	// Links are the links to use, with what path needs to know of them.
+	Links() []path.LinkInfo
+	// Candidates are the local addresses that a peer may be told.
+	Candidates() []wire.Candidate
+	// Signallers are the servers to call a peer through, best first. It
+	// registers with refs: the SNs that the peer is known to use.
+	Signallers(refs []identity.Ref) []Signaller
+	// RememberResponse has copies of the initiation answered with response.
+	RememberResponse(p *Peer, hash noise.Hash, response []byte)
+	// Describe asks whoever is at addr for the descriptor of id. An answer comes
+	// to HandleDescription.
+	Describe(id identity.ID, link Link, addr netip.AddrPort)
+	// SessionStarted and SessionEnded tell of a session that is ready for
+	// streams, or was. They are called in turn, on the owner goroutine.
+	SessionStarted(p *Peer, d *identity.Device, s session.Session)
+	SessionEnded(p *Peer, s session.Session, cause error)
+}
+
+// Config is what a peer is made of. All fields are needed.
+type Config struct {
+	ID       identity.ID
+	Local    identity.ID
+	Exchange func(p *Peer) *noise.Exchange
+	Host     Host
+	Engine   session.Engine
+	Logger   *slog.Logger
+	Timeout  time.Duration // of an attempt to connect
+}
+
+// Hints are what was learned about a peer without its help: from a ticket, a
+// directory, or the user.
+type Hints struct {
+	Device    *identity.Device // nil: not known
+	Endpoints []netip.AddrPort // addresses that may reach it
+	SNs       []identity.Ref   // super nodes that may know it
+}

@@ -1,0 +1,56 @@
+package peer
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/bdtnet/bdt/internal/socket"
+)
+
+// Engine packets may arrive right behind the Response that makes the keys to
+// read them, while the owner still computes those keys. This much is held: a
+// QUIC client's first flight is one or two packets.
+const (
+	maxEarlyPackets = 8
+	maxEarlyBytes   = 8 * 1452
+)
+
+// An earlySink holds the engine packets that follow a plausible Response until
+// the keys exist, and passes everything on from then.
+type earlySink struct {
+	mu   sync.Mutex
+	held []earlyRun  // until next is set
+	size int         // bytes in held
+	next socket.Sink // where packets go once the keys exist
+}
+
+type earlyRun struct {
+	b           []byte
+	segmentSize int
+	ecn         uint8
+}
+
+// Deliver implements socket.Sink.
+func (e *earlySink) Deliver(b []byte, segmentSize int, ecn uint8) {
+	e.mu.Lock()
+	next := e.next
+	if next == nil && len(e.held) < maxEarlyPackets && e.size+len(b) <= maxEarlyBytes {
+		e.held = append(e.held, earlyRun{slices.Clone(b), segmentSize, ecn})
+		e.size += len(b)
+	}
+	e.mu.Unlock()
+	if next != nil {
+		next.Deliver(b, segmentSize, ecn)
+	}
+}
+
+// release hands what was held to next, and everything after it.
+func (e *earlySink) release(next socket.Sink) {
+	e.mu.Lock()
+	held := e.held
+	e.held, e.size, e.next = nil, 0, next
+	e.mu.Unlock()
+	for _, r := range held {
+		next.Deliver(r.b, r.segmentSize, r.ecn)
+	}
+}

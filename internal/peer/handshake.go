@@ -1,0 +1,318 @@
+package peer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// engines are offered in every initiation, best first.
+var engines = []wire.Engine{wire.EngineQUIC}
+
+// An Origin is how an initiation came: from an address on a link, or by way of
+// a server.
+type Origin struct {
+	Link Link
+	Addr netip.AddrPort
+	Via  Signaller // not nil: Link and Addr are not set
+}
+
+// HandleIncoming takes an initiation of the peer, opened and authenticated.
+func (p *Peer) HandleIncoming(in *noise.Incoming, o Origin) {
+	p.post(func(now time.Time) { p.onIncoming(now, in, o) })
+}
+
+// HandleRepeated takes word that a copy of an initiation that was answered came
+// from an address, where the answer was repeated.
+func (p *Peer) HandleRepeated(link Link, from netip.AddrPort) {
+	p.post(func(now time.Time) { p.paths.HandleSource(now, link, from, false) })
+}
+
+// HandleDescription takes the peer's descriptor, whose id has been checked.
+func (p *Peer) HandleDescription(d *identity.Device) {
+	p.post(func(now time.Time) {
+		if p.device == nil && p.attempt != nil {
+			p.attempt.round = now
+		}
+		p.learn(now, d)
+	})
+}
+
+// A Call is an SN's word that the peer wants to talk to us.
+type Call struct {
+	Via        Signaller
+	Device     *identity.Device // the caller's, when it could not initiate
+	Incoming   *noise.Incoming  // its initiation, opened, otherwise
+	Candidates []wire.Candidate // the one that the SN saw first
+	Shared     bool
+	Punch      time.Time // when the SN asks for the first punch
+}
+
+// HandleCalled takes the word of an SN. The initiation or device in it has
+// been checked to be the peer's.
+func (p *Peer) HandleCalled(c Call) {
+	p.post(func(now time.Time) { p.onCalled(now, c) })
+}
+
+func (p *Peer) onCalled(now time.Time, c Call) {
+	p.record.add(now, "called by way of a super node")
+	p.paths.SetShared(now, c.Shared)
+	p.learn(now, c.Device)
+	if c.Incoming != nil {
+		p.onIncoming(now, c.Incoming, Origin{Via: c.Via})
+	} else if err := p.initiate(now, p.attempt != nil); err != nil {
+		p.log.Debug("initiation failed", "err", err)
+		return
+	}
+	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+}
+
+// initiate makes an initiation for the paths to knock with, if none is
+// pending. dialling says that we want a session.
+func (p *Peer) initiate(now time.Time, dialling bool) error {
+	if p.exchange.Pending() {
+		return nil
+	}
+	o := noise.Offer{Dialling: dialling, Engines: engines}
+	if p.current != nil {
+		o.Rekeys = p.current.assoc.SessionID()
+	}
+	pkt, err := p.exchange.Begin(now, p.device, o)
+	if err != nil {
+		return err
+	}
+	p.expectResponse(pkt)
+	p.paths.SetStage(now, path.Calling)
+	return nil
+}
+
+// expectResponse prepares for the response to an initiation: engine packets
+// may come right behind it.
+func (p *Peer) expectResponse(initiation []byte) {
+	p.dropEarly()
+	if initiation != nil {
+		index := binary.BigEndian.Uint32(initiation[4:]) // wire.md §2
+		p.expected.Store(&expected{index, new(earlySink)})
+	}
+}
+
+// dropEarly forgets what came early.
+func (p *Peer) dropEarly() {
+	if e := p.expected.Swap(nil); e != nil {
+		p.routes.remove(e.early)
+	}
+}
+
+// onIncoming answers an initiation, or not.
+func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
+	d, err := p.exchange.HandleIncoming(now, in)
+	if err != nil {
+		p.log.Debug("initiation dropped", "err", err)
+		return
+	}
+	p.learn(now, in.Device)
+	switch d.Kind {
+	case noise.DecideAnswer:
+		if d.Yields {
+			p.record.add(now, "both called at once: the peer's initiation stands")
+		}
+		p.answer(now, in, o, d.GoesOn)
+	case noise.DecideRepeat:
+		p.respond(now, in, o, d.Packet)
+		p.learnSource(now, o)
+	case noise.DecideWin:
+		p.record.add(now, "both called at once: our initiation stands")
+		if o.Link != nil {
+			p.learnSource(now, o)
+			if d.Packet != nil {
+				p.sendTo(now, source{o.Link, o.Addr}, d.Packet)
+			}
+		}
+	case noise.DecideStale:
+		p.record.add(now, "told the peer that its stamp is behind")
+		p.respond(now, in, o, d.Packet)
+	}
+}
+
+// answer makes tentative keys and sends the response that lets the peer have
+// them, too.
+func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) {
+	goesOn = goesOn && p.current != nil && !p.current.conn.ended
+	engine, ok := chooseEngine(in.Payload.Engines)
+	if !ok && !goesOn {
+		if pkt, err := p.exchange.Refuse(now, in, "no session engine in common"); err == nil {
+			p.respond(now, in, o, pkt)
+		}
+		return
+	}
+	pkt, assoc, err := p.exchange.Answer(now, in, noise.Accept{
+		Stamp:      uint64(now.UnixMicro()),
+		Dialling:   p.attempt != nil,
+		GoesOn:     goesOn,
+		Engine:     engine,
+		Candidates: p.cfg.Host.Candidates(),
+		WithDevice: true,
+	})
+	if err != nil {
+		p.log.Debug("initiation not answered", "err", err)
+		return
+	}
+	ch, err := p.newChannel(now, assoc, in.Device)
+	if err != nil {
+		p.log.Warn("no port for a session", "err", err)
+		return
+	}
+	p.tentative, p.response = ch, pkt
+	p.syncChannels()
+	p.respond(now, in, o, pkt)
+	p.paths.SetStage(now, path.Answering)
+	p.learnSource(now, o)
+	if o.Link != nil && ch.conn.client && !goesOn {
+		p.steer(now, ch.conn, source{o.Link, o.Addr})
+	}
+}
+
+// newChannel makes the channel of an association. If that goes on with the
+// current session so does the connection, and else a new one begins.
+func (p *Peer) newChannel(now time.Time, a *noise.Association, d *identity.Device) (*channel, error) {
+	ch := &channel{assoc: a}
+	if a.GoesOn() && p.current != nil && p.current.conn.id == a.SessionID() {
+		ch.conn = p.current.conn
+	} else {
+		conn, err := p.newConnection(now, a, d)
+		if err != nil {
+			return nil, err
+		}
+		ch.conn = conn
+	}
+	p.channels.add(ch)
+	return ch, nil
+}
+
+// respond sends a response where its initiation came from, and has copies of
+// the initiation answered alike.
+func (p *Peer) respond(now time.Time, in *noise.Incoming, o Origin, pkt []byte) {
+	p.cfg.Host.RememberResponse(p, in.Hash, pkt)
+	if o.Via == nil {
+		p.sendTo(now, source{o.Link, o.Addr}, pkt)
+	} else if err := o.Via.Signal(p.cfg.ID, pkt); err != nil {
+		p.log.Debug("response was not signalled", "err", err)
+	}
+}
+
+// learnSource tells the paths where an initiation came from.
+func (p *Peer) learnSource(now time.Time, o Origin) {
+	if o.Link != nil {
+		p.paths.HandleSource(now, o.Link, o.Addr, false)
+	}
+}
+
+func chooseEngine(offered []wire.Engine) (wire.Engine, bool) {
+	for _, e := range offered {
+		if slices.Contains(engines, e) {
+			return e, true
+		}
+	}
+	return wire.EngineNone, false
+}
+
+// onCookie repeats the initiation with the cookie that a loaded peer asks for.
+func (p *Peer) onCookie(now time.Time, src source, m wire.CookieReply) {
+	if pkt, err := p.exchange.HandleCookie(m); err == nil {
+		p.sendTo(now, src, pkt)
+	}
+}
+
+// onResponse takes the answer to our initiation.
+func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
+	res, err := p.exchange.HandleResponse(now, pkt)
+	if err != nil {
+		// Most likely a copy that took another way. It is not authenticated any
+		// more, as the keys that would do so are gone; the source will be learned
+		// from what is sealed.
+		return
+	}
+	switch res.Kind {
+	case noise.ResultEstablished:
+		p.learn(now, res.Answer.Device)
+		p.established(now, res, src)
+	case noise.ResultAgain:
+		p.record.add(now, "our stamp is behind what the peer remembers: again above it")
+		p.expectResponse(res.Packet)
+		if src.link != nil && res.Packet != nil {
+			p.sendTo(now, src, res.Packet)
+		}
+		p.callAgain(now)
+	case noise.ResultFailed:
+		p.dropEarly()
+		p.record.add(now, "handshake failed: "+res.Err.Error())
+		if errors.Is(res.Err, noise.ErrRefused) {
+			p.failAttempt(fmt.Errorf("%w: %q", ErrRefused, res.Answer.Payload.Early))
+		}
+	}
+}
+
+// established turns our accepted initiation into the current channel.
+func (p *Peer) established(now time.Time, res noise.Result, src source) {
+	early := p.expected.Swap(nil)
+	ch, err := p.newChannel(now, res.Change.Association, p.device)
+	if err != nil {
+		p.log.Warn("no port for a session", "err", err)
+		return
+	}
+	if src.link != nil {
+		p.routes.set(src, ch.conn.lane)
+	}
+	p.become(now, ch, res.Change)
+	if src.link != nil {
+		p.paths.HandleSource(now, src.link, src.addr, false)
+	}
+	p.addCandidates(now, res.Answer.Payload.Candidates, path.OriginPeer, time.Time{})
+	// The probe that confirms us to the peer goes out before the engine's first
+	// packet, which would be dropped without it.
+	p.perform(now)
+	if src.link != nil {
+		p.chooseSource(now, ch.conn, src)
+	}
+	if early != nil {
+		early.early.release(ch.conn.lane)
+		p.routes.remove(early.early)
+	}
+}
+
+// confirm notices that the peer holds the tentative keys.
+func (p *Peer) confirm(now time.Time, ch *channel) {
+	change, ok := p.exchange.Confirm(now, ch.assoc)
+	if !ok {
+		return // our own initiation was accepted, too, and stands
+	}
+	p.tentative, p.response = nil, nil
+	p.become(now, ch, change)
+}
+
+// become makes a channel the current one: both ends hold its keys.
+func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
+	old := p.current
+	p.current = ch
+	p.paths.SetStage(now, path.Sealed)
+	p.paths.SetNominator(now, ch.conn.client)
+	if old != nil && old.conn != ch.conn {
+		p.record.add(now, "a new session replaces one that the peer has lost")
+		p.endConnection(old.conn, ErrRestarted)
+	}
+	if old == nil || old.conn != ch.conn {
+		p.routes.redirect(ch.conn.lane)
+	}
+	p.syncChannels()
+	if ch.conn.lane.route.Load() != nil {
+		p.start(now, ch.conn)
+	}
+}

@@ -1,0 +1,69 @@
+package peer
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/bdtnet/bdt/internal/session"
+)
+
+// A route is where engine packets go now. It is immutable.
+type route struct {
+	link Link
+	addr netip.AddrPort
+}
+
+// A lane is the data plane of one session: between the session engine's port
+// and whatever path is current. Its methods run on engine and socket
+// goroutines and take no lock.
+type lane struct {
+	port  session.Port
+	route atomic.Pointer[route] // nil until a path may carry data
+
+	// Times of the last packet in either direction, in nanoseconds of the
+	// lane's own clock (see now). The owner polls them while idle is false.
+	sent, received atomic.Int64
+	idle           atomic.Bool   // nobody polls: the next packet sent calls wake
+	wake           func()        // posts to the owner; does not block
+	epoch          time.Time     // zero of the clock, with its monotonic reading
+	dropped        atomic.Uint64 // packets written while there was no route, or that the link refused
+}
+
+func newLane(wake func(), now time.Time) *lane {
+	l := &lane{wake: wake, epoch: now}
+	l.idle.Store(true)
+	return l
+}
+
+func (l *lane) now() int64 { return int64(time.Since(l.epoch)) + 1 }
+
+// at turns one of the lane's times into a time; zero for never.
+func (l *lane) at(t int64) time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return l.epoch.Add(time.Duration(t - 1))
+}
+
+// WritePackets implements session.Carrier.
+func (l *lane) WritePackets(b []byte, segmentSize int, ecn uint8) {
+	r := l.route.Load()
+	if r == nil {
+		l.dropped.Add(1)
+		return
+	}
+	if err := r.link.SendRun(r.addr, b, segmentSize, ecn); err != nil {
+		l.dropped.Add(1)
+	}
+	l.sent.Store(l.now())
+	if l.idle.Load() && l.idle.CompareAndSwap(true, false) {
+		l.wake()
+	}
+}
+
+// Deliver implements the socket's sink: packets that came from a routed source.
+func (l *lane) Deliver(b []byte, segmentSize int, ecn uint8) {
+	l.received.Store(l.now())
+	l.port.Deliver(b, segmentSize, ecn)
+}
