@@ -85,7 +85,11 @@ type quicEngine struct {
 
 // NewQUIC makes the quic engine. Close it when done.
 func NewQUIC(c QUICConfig) (Engine, error) {
-	return newQUIC(c, openPacketConn)
+	e, err := newQUIC(c, openPacketConn)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // newQUIC makes an engine on the packet connection that open makes of its
@@ -190,7 +194,7 @@ func (e *quicEngine) portOf(addr *net.UDPAddr) *quicPort {
 // travels in the connection's context.
 type quicHandshake struct {
 	port     *quicPort
-	accepted context.CancelFunc // releases the handshake's own acceptor
+	accepted context.CancelFunc // ends the accept that was started for it
 }
 
 // handshakeKey is the key of a *quicHandshake.
@@ -207,19 +211,20 @@ func (e *quicEngine) admit(ctx context.Context, info *quic.ClientInfo) (context.
 		}
 		return nil, ErrRefused
 	}
-	// ctx ends with the connection, handshake or session.
-	context.AfterFunc(ctx, func() { p.connectionEnded(context.Cause(ctx)) })
-	waiting, accepted := context.WithCancel(ctx)
-	e.wg.Go(func() { e.accept(waiting) })
+	waiting, accepted := context.WithCancel(ctx) // ctx ends with the connection
+	e.wg.Go(func() {
+		e.accept(waiting)
+		p.handshakeEnded(context.Cause(ctx))
+	})
 	return context.WithValue(ctx, handshakeKey{}, &quicHandshake{p, accepted}), nil
 }
 
-// accept hands connections that have completed their handshake to their
-// ports, until ctx is done or the listener closed.
+// accept hands connections that have completed their handshake, whichever
+// those are, to their ports, until ctx is done or the listener closed.
 //
-// Each handshake under way has one goroutine here, though not always its own
-// turn: quic-go queues 32 connections for Accept and kills what comes beyond,
-// and that many handshakes do end at once. So there are as many to take them.
+// There is one goroutine here for each handshake under way: quic-go queues 32
+// connections for Accept and kills what comes beyond, and more handshakes than
+// that may end at once.
 func (e *quicEngine) accept(ctx context.Context) {
 	for {
 		conn, err := e.listener.Accept(ctx)

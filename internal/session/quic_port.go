@@ -49,8 +49,8 @@ type quicPort struct {
 
 	mu         sync.Mutex
 	state      portState
-	handshakes int                // incoming connections that have not ended
-	lastErr    error              // of an incoming handshake
+	handshakes int                // incoming, under way
+	lastErr    error              // of the last incoming handshake that failed
 	session    *quicSession       // in portHeld, portOpen, and portClosed after these
 	settled    chan struct{}      // made in portAccepting, closed on leaving it
 	cancel     context.CancelFunc // of Dial, in portDialing
@@ -175,7 +175,7 @@ func (p *quicPort) Accept(ctx context.Context) (Session, error) {
 }
 
 // admit reports whether an incoming connection may begin its handshake, and
-// counts it until connectionEnded.
+// counts it until handshakeEnded.
 func (p *quicPort) admit() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,12 +186,13 @@ func (p *quicPort) admit() bool {
 	return true
 }
 
-// connectionEnded takes back an admit.
-func (p *quicPort) connectionEnded(cause error) {
+// handshakeEnded takes back an admit. The cause is nil if the handshake went
+// well.
+func (p *quicPort) handshakeEnded(cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handshakes--
-	if p.session == nil {
+	if cause != nil {
 		p.lastErr = quicError(cause)
 	}
 }
