@@ -59,13 +59,14 @@ func (f *fakeSocket) take(to netip.AddrPort) [][]byte {
 
 // A rig is a server without a network.
 type rig struct {
-	t    testing.TB
-	s    *Server
-	sock *fakeSocket
-	self *identity.LocalDevice
+	t      testing.TB
+	s      *Server
+	sock   *fakeSocket
+	self   *identity.LocalDevice
+	settle func() // waits until the server has nothing to do
 }
 
-// newRig starts a server. It must be in a synctest bubble for settle to work.
+// newRig starts a server.
 func newRig(t testing.TB, l Limits) *rig {
 	t.Helper()
 	r := &rig{t: t, sock: newFakeSocket(), self: newLocal(t, 1<<30, identity.ID{})}
@@ -75,6 +76,20 @@ func newRig(t testing.TB, l Limits) *rig {
 	}
 	r.s = newServer(cfg)
 	t.Cleanup(func() { r.s.Close() })
+	r.settle = synctest.Wait
+	return r
+}
+
+// newRealRig starts a server in real time, with one worker.
+func newRealRig(t testing.TB, l Limits) *rig {
+	t.Helper()
+	l.Workers = 1
+	r := newRig(t, l)
+	r.settle = func() {
+		done := make(chan struct{})
+		r.s.jobs <- func() { close(done) }
+		<-done // the jobs before it are done, too
+	}
 	return r
 }
 
@@ -87,7 +102,7 @@ func inBubble(t *testing.T, l Limits, f func(t *testing.T, r *rig)) {
 // deliver has a packet arrive from an address, and waits until it is dealt with.
 func (r *rig) deliver(from netip.AddrPort, b []byte) {
 	r.s.handleControl(place{r.sock, from}, b)
-	synctest.Wait()
+	r.settle()
 }
 
 // A dev is a device that speaks with the server of a rig, without any of
