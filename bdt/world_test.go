@@ -45,7 +45,8 @@ func newWorld(t testing.TB, snDelay time.Duration) *world {
 	host := w.net.Host("sn")
 	netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: snDelay}, "203.0.113.1", "2001:db8::1"))
 	w.sn = w.openSN(host, newDevice(t, "sn"))
-	w.ref = w.sn.Ref()
+	w.net.SetName("sn.example", netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1"))
+	w.ref = identity.Ref{ID: w.sn.Ref().ID, Addr: "sn.example:8443"}
 	return w
 }
 
@@ -109,6 +110,7 @@ func (w *world) open(name string, host *netsim.Host, change ...func(*bdt.Config)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.WaitOnline(ctx); err != nil {
+		s.Close()
 		w.t.Fatalf("%s: %v", name, err)
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -279,6 +280,9 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 	// The probe that confirms us to the peer goes out before the engine's first
 	// packet, which would be dropped without it.
 	p.perform(now)
+	if src.link == nil {
+		src = p.guess(now)
+	}
 	if src.link != nil {
 		p.chooseSource(now, ch.conn, src)
 	}
@@ -286,6 +290,22 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 		early.early.release(ch.conn.lane)
 		p.routes.remove(early.early)
 	}
+}
+
+// guess returns where to send the first flight when keys have come by way of an
+// SN before anything came from the peer itself: to where the SN sees it, with
+// a probe ahead. It saves the round trip of a probe; if the guess is wrong the
+// flight is sent again over the path that comes up.
+func (p *Peer) guess(now time.Time) source {
+	for _, info := range p.paths.Paths() {
+		if info.Remote == p.observed {
+			to := source{info.Link.(Link), info.Remote}
+			m := wire.Probe{Token: rand.Uint64()}
+			p.sendSealed(now, to, m.Append(nil))
+			return to
+		}
+	}
+	return source{}
 }
 
 // confirm notices that the peer holds the tentative keys.

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ type Peer struct {
 	paths     *path.Set
 	device    *identity.Device // nil until known
 	refs      []identity.Ref   // SNs that tickets name for the peer
+	observed  netip.AddrPort   // where an SN saw the peer last
 	current   *channel         // confirmed; nil before
 	tentative *channel         // we answered, the peer has not confirmed
 	response  []byte           // what knocks carry while tentative

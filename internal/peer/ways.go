@@ -77,6 +77,7 @@ func (p *Peer) use(now time.Time, to source) {
 
 // steer points a connection at a place, and starts it if it was waiting for one.
 func (p *Peer) steer(now time.Time, c *connection, to source) {
+	p.routes.set(to, c.lane) // its answer may come before anything sealed does
 	old := c.lane.route.Swap(&route{to.link, to.addr})
 	if c.session != nil && old != nil && (old.link != to.link || old.addr != to.addr) {
 		c.lane.port.PathChanged()
@@ -103,6 +104,7 @@ func (p *Peer) addCandidates(now time.Time, list []wire.Candidate, origin path.O
 		pc := path.Candidate{Addr: c.Addr, Kind: c.Kind, Origin: origin}
 		if i == 0 && origin == path.OriginSN && c.Kind == wire.CandidateServerReflexive {
 			pc.Origin, pc.Start, pc.Opener = path.OriginObserved, start, true
+			p.observed = c.Addr
 		}
 		p.paths.AddCandidate(now, pc)
 	}
