@@ -38,7 +38,8 @@ func (s *Set) choose(now time.Time) {
 			s.use(now, p, BetterKind)
 		}
 	default:
-		if p := s.nominated; p != nil && p != cur && p.state == Valid && p.heldUntil.IsZero() {
+		// The peer has held it back itself, if it had to.
+		if p := s.nominated; p != nil && p != cur && p.state == Valid {
 			s.use(now, p, Nominated)
 		}
 	}
@@ -64,41 +65,38 @@ func (s *Set) use(now time.Time, p *path, why Reason) {
 	s.activity = later(s.activity, now)
 	s.doubt = doubt{}
 	s.unanswered = time.Time{}
-	s.heldNoMore(p)
+	p.heldUntil = time.Time{}
 	for _, q := range s.paths {
 		q.wins = 0
 	}
 	if p.alive() {
 		s.down = down{}
 		s.probe(now, p)
-		s.nominate(now)
+		s.announce(now, why)
 	}
 	s.do(Action{Kind: Use, Link: p.link.Link, Addr: p.addr, PathKind: p.kind, Reason: why})
 	s.note(now, p, EventUse, why)
 	s.pickStandby(now)
 }
 
-func (s *Set) heldNoMore(p *path) { p.heldUntil = time.Time{} }
-
-// nominate begins to tell the peer of our choice; the first to do so was the probe that
-// went with it.
-func (s *Set) nominate(now time.Time) {
-	s.nominations = 0
-	s.nominateAt = time.Time{}
-	if s.nominator {
-		s.nominateAt = now.Add(nominateGaps[0])
+// announce begins to repeat to the peer which path we use; the first to tell was the probe
+// that went with the choice. Whoever merely followed has nothing to tell.
+func (s *Set) announce(now time.Time, why Reason) {
+	s.announced, s.announceAt = 0, time.Time{}
+	if s.nominator || why != Nominated {
+		s.announceAt = now.Add(announceGaps[0])
 	}
 }
 
-// nominateAgain repeats the nomination.
-func (s *Set) nominateAgain(now time.Time) {
-	s.nominateAt = time.Time{}
+// announceAgain repeats it.
+func (s *Set) announceAgain(now time.Time) {
+	s.announceAt = time.Time{}
 	if s.current == nil || !s.current.alive() {
 		return
 	}
 	s.probe(now, s.current)
-	if s.nominations++; s.nominations < len(nominateGaps) {
-		s.nominateAt = now.Add(nominateGaps[s.nominations])
+	if s.announced++; s.announced < len(announceGaps) {
+		s.announceAt = now.Add(announceGaps[s.announced])
 	}
 }
 

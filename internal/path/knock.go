@@ -123,7 +123,11 @@ func (s *Set) endRound(now time.Time, p *path) {
 	if p.state != Knocking && p.state != Validating {
 		return // a rekey over a path that was valid before
 	}
-	s.setState(now, p, Failed, Unanswered)
+	st := Failed
+	if p.proven() {
+		st = Dead // and tried again for a while
+	}
+	s.setState(now, p, st, Unanswered)
 	if p == s.current {
 		s.choose(now)
 		s.checkDown(now, now)

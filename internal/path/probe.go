@@ -71,7 +71,7 @@ func (s *Set) HandleProbe(now time.Time, l Link, from netip.AddrPort, pr wire.Pr
 		return
 	}
 	s.nominated = p
-	if p.state == Valid && p != s.current {
+	if p.alive() && p != s.current {
 		s.use(now, p, Nominated)
 	}
 }
@@ -125,9 +125,9 @@ func (s *Set) validate(now time.Time, p *path) {
 	p.knockAt = time.Time{}
 	s.setState(now, p, Valid, Answered)
 	if p == s.current {
-		s.heldNoMore(p)
+		p.heldUntil = time.Time{}
 		s.down = down{}
-		s.nominate(now)
+		s.announce(now, Answered)
 	}
 }
 

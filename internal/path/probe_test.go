@@ -174,7 +174,7 @@ func TestStandbyDies(t *testing.T) {
 	first := ts[0]
 	var gaps []time.Duration
 	for i := range ts[1:] {
-		gaps = append(gaps, (ts[i+1] - ts[i]).Round(time.Second)/time.Second)
+		gaps = append(gaps, (ts[i+1]-ts[i]).Round(time.Second)/time.Second)
 	}
 	// Three probes, dead, then after 1, 2, 4 … 64 s.
 	want := []time.Duration{1, 1, 2, 2, 4, 8, 16, 32, 64, 64}

@@ -24,7 +24,7 @@ func (r *rtt) add(sample time.Duration) {
 // The waits of spec §6. With f(RTT) the sum silence + verdict, and half a RTT of
 // packets that were still on their way when the path was cut,
 //
-//	RTT ≤ 320 ms: RTT/2 + 400 ms + 1.25 RTT ≤ 960 ms
+//	RTT ≤ 320 ms: RTT/2 + 400 ms + max(1.25 RTT, RTT + 30 ms) ≤ 960 ms
 //	RTT ≥ 320 ms: RTT/2 + 1.25 RTT + 1.25 RTT = 3 RTT
 //
 // stay within max(3 RTT, 1 s).
@@ -35,13 +35,19 @@ func (r *rtt) silence() time.Duration {
 	return min(d, max(r.smoothed*5/4, 400*time.Millisecond))
 }
 
-// verdict is how long a suspect path has to answer before another takes over.
-func (r *rtt) verdict() time.Duration { return max(r.smoothed*5/4, 100*time.Millisecond) }
+// verdict is how long a suspect path has to answer before another takes over. It is
+// long enough for the answers to two probes: the first, and one a repeat later.
+func (r *rtt) verdict() time.Duration {
+	return max(r.smoothed*5/4, r.smoothed+30*time.Millisecond, 100*time.Millisecond)
+}
+
+// repeat is the time between the first two probes of a suspect path.
+func (r *rtt) repeat() time.Duration { return max(r.smoothed/5, 25*time.Millisecond) }
 
 // death is how long a suspect path has to answer if no other does.
 func (r *rtt) death() time.Duration { return max(3*r.smoothed, time.Second) }
 
-// step is the time between probes of a suspect path.
+// step is the time between the further ones.
 func (r *rtt) step() time.Duration { return max(r.smoothed/2, 50*time.Millisecond) }
 
 // miss is when an answer to a keepalive probe is missing.

@@ -33,6 +33,9 @@ func TestRTTWaits(t *testing.T) {
 			if r.silence() < d {
 				t.Fatalf("RTT %v ± %v: suspect after %v, before a reply can come", d, v, r.silence())
 			}
+			if r.repeat()+d > r.verdict() {
+				t.Fatalf("RTT %v: the answer to the second probe comes after the verdict", d)
+			}
 			if r.death() < r.verdict() || r.miss() < d {
 				t.Fatalf("RTT %v ± %v: death %v, verdict %v, miss %v", d, v, r.death(), r.verdict(), r.miss())
 			}

@@ -62,14 +62,14 @@ type Set struct {
 	stats     Stats
 
 	// Choice.
-	current     *path // may be any state but Knocking; nil: none yet, or its link is gone
-	standby     *path
-	nominated   *path // by the peer, whose choice counts
-	usedAt      time.Time
-	graceAt     time.Time // a current path that is not valid is preferred until then
-	nominateAt  time.Time // the next repetition; zero: none
-	nominations int
-	hintedAt    time.Time
+	current    *path // may be any state but Knocking; nil: none yet, or its link is gone
+	standby    *path
+	nominated  *path // by the peer, whose choice counts
+	usedAt     time.Time
+	graceAt    time.Time // a current path that is not valid is preferred until then
+	announceAt time.Time // when to tell the peer again; zero: never
+	announced  int
+	hintedAt   time.Time
 
 	// Liveness.
 	activity   time.Time // the last data, in either direction
@@ -167,8 +167,8 @@ func (s *Set) SetNominator(now time.Time, nominator bool) {
 	}
 	s.nominator = nominator
 	s.choose(now)
-	if s.nominate(now); nominator {
-		s.nominateAt = now
+	if nominator {
+		s.announced, s.announceAt = 0, now
 	}
 }
 
@@ -208,8 +208,8 @@ func (s *Set) pass(now time.Time) {
 			s.check(now, p)
 		}
 	}
-	if due(s.nominateAt, now) {
-		s.nominateAgain(now)
+	if due(s.announceAt, now) {
+		s.announceAgain(now)
 	}
 	if due(s.graceEnd(), now) {
 		s.choose(now)
@@ -233,7 +233,7 @@ func (s *Set) Next() time.Time {
 // timer returns the first of all timers.
 func (s *Set) timer() time.Time {
 	t := earlier(s.silentAt(), s.dormantAt())
-	t = earlier(t, s.nominateAt)
+	t = earlier(t, s.announceAt)
 	t = earlier(t, s.graceEnd())
 	t = earlier(t, earlier(s.down.recallAt, s.down.lostAt))
 	if d := &s.doubt; d.active() {

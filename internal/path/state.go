@@ -15,7 +15,7 @@ const (
 	// Failed when the budget of knocks is used up.
 	Knocking State = iota + 1
 	// Validating: the peer was heard from there; our own probe is out. Exits:
-	// Valid, Failed when the budget of knocks is used up.
+	// Valid; when the budget of knocks is used up Failed, or Dead if it was valid before.
 	Validating
 	// Valid: our probe was answered. Exits: Suspect, Dead when sending fails,
 	// Failed when it is not needed and silent.

@@ -11,7 +11,8 @@ type doubt struct {
 	since   time.Time // zero: there is none
 	round   time.Time // the next probes
 	rounds  int
-	step    time.Duration // between rounds
+	repeat  time.Duration // from the first round to the second
+	step    time.Duration // between the others
 	verdict time.Time     // from then on a path that has answered takes over; zero: it has come
 	death   time.Time     // the path is dead, whether or not there is another
 	proof   bool          // only an answer ends it, not the mere arrival of data
@@ -63,7 +64,7 @@ func (s *Set) Traffic(now time.Time, t Traffic) {
 
 // silentAt returns when the data that has gone unanswered raises suspicion; zero: never.
 func (s *Set) silentAt() time.Time {
-	if s.unanswered.IsZero() || s.current == nil || s.current.state != Valid || s.doubt.active() {
+	if s.unanswered.IsZero() || s.current == nil || !s.current.alive() || s.doubt.active() && s.doubt.why != Missed {
 		return time.Time{}
 	}
 	return s.unanswered.Add(s.current.rtt.silence())
@@ -133,10 +134,10 @@ func (s *Set) suspect(now time.Time, why Reason) {
 		return
 	}
 	r := &cur.rtt
-	d := doubt{why: why, since: now, round: now, step: r.step(), verdict: now.Add(r.verdict()), death: now.Add(r.death())}
+	d := doubt{why: why, since: now, round: now, repeat: r.repeat(), step: r.step(), verdict: now.Add(r.verdict()), death: now.Add(r.death())}
 	switch why {
 	case Missed: // and with it the second probe is sent, a miss later the third
-		d.step = r.miss()
+		d.repeat, d.step = r.miss(), r.miss()
 		d.verdict = now.Add((missCount - 1) * d.step)
 		d.death = d.verdict
 	case SendRefused:
@@ -190,7 +191,11 @@ func (s *Set) probeAll(now time.Time) {
 		}
 		s.probe(now, p)
 	}
-	if d.rounds++; d.rounds >= steadyRounds {
+	switch d.rounds++; {
+	case d.rounds == 1:
+		d.round = now.Add(d.repeat)
+		return
+	case d.rounds > steadyRounds:
 		d.step *= 2
 	}
 	d.round = now.Add(d.step)

@@ -267,7 +267,7 @@ func TestRemoveLink(t *testing.T) {
 	n.s.RemoveLink(n.now, n.link)
 	n.run(time.Second)
 	n.wantTimes(at, Use, relay, 0)
-	n.wantTimes(at, SendProbe, relay, 0, 100*ms, 300*ms, 700*ms)
+	n.wantTimes(at, SendProbe, relay, 0, 25*ms, 100*ms, 300*ms, 700*ms)
 	if len(n.s.Paths()) != 1 {
 		t.Errorf("paths: %v", n.s.Paths())
 	}

@@ -65,9 +65,9 @@ const (
 	forgiveAfter = 5 * time.Minute
 )
 
-// nominateGaps are the times between nominations of a newly chosen path: of two
+// announceGaps are the times between the probes that tell of a newly chosen path: of two
 // that overtake each other on the way the newer is repeated last.
-var nominateGaps = [...]time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
+var announceGaps = [...]time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
 
 // Suspicion and death (spec §6).
 const (
