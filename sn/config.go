@@ -44,7 +44,7 @@ type Config struct {
 type Limits struct {
 	Devices    int // devices registered at once; default 1,000,000
 	Handshakes int // Diffie–Hellman a second without a cookie; default 2,000
-	Pending    int // handshakes done of which no registration came yet; default 32,768
+	Pending    int // handshakes done in the last 10 s; default 32,768
 	Objects    int // objects in the directory beside those of registered devices; default 100,000
 	Calls      int // calls remembered for repeats, 10 s each; default 65,536
 	Pairs      int // pairs that may signal, 60 s after a call each; default 1,048,576

@@ -48,6 +48,11 @@ func (s *Server) repeatResponse(x *session, to place) {
 // handleInitiation does a handshake, on a worker. Whatever is wrong with the
 // initiation is answered by silence, but a stamp that is not new.
 func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
+	if s.fresh.len() >= s.cfg.Limits.Pending {
+		s.count.noRoom.Add(1)
+		s.gate.Forget(hash)
+		return
+	}
 	s.count.handshakes.Add(1)
 	in, err := s.local.ReadInitiation(packet)
 	if err != nil {
@@ -81,10 +86,6 @@ func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 
 // accept gives a session an index and its keys.
 func (s *Server) accept(in *noise.Incoming, x *session, clock time.Time) (response []byte, ok bool) {
-	if s.fresh.len() >= s.cfg.Limits.Pending {
-		s.count.noRoom.Add(1)
-		return nil, false
-	}
 	index, err := s.sessions.Alloc(x)
 	if err != nil {
 		s.count.noRoom.Add(1)

@@ -52,38 +52,6 @@ type Handler interface {
 	HandleState(c *Client, s State)
 }
 
-// State says whether the SN serves the client.
-type State uint8
-
-// The states, with their exits.
-const (
-	// Offline: not registered, and trying. To Online when Registered comes, to
-	// Superseded when the SN says so.
-	Offline State = iota
-	// Online: registered. To Offline when pings are not answered, to Superseded.
-	Online
-	// Superseded: another instance of the device has registered, and only one can
-	// be. To Offline by Reregister.
-	Superseded
-	// Closed is final.
-	Closed
-)
-
-// String returns the name of the state.
-func (s State) String() string {
-	switch s {
-	case Offline:
-		return "offline"
-	case Online:
-		return "online"
-	case Superseded:
-		return "superseded"
-	case Closed:
-		return "closed"
-	}
-	return "unknown"
-}
-
 // inboxLimit is how many packets may wait for the owner. A flood from the SN's
 // address, true or forged, is cut off there.
 const inboxLimit = 256
@@ -215,8 +183,8 @@ func (c *Client) isServer(a netip.AddrPort) bool {
 	return false
 }
 
-// Reregister tells the client that the device's candidates or descriptor have
-// changed, or that it is to come back though it was superseded. It does not
+// Reregister tells the client that the device's candidates, network or descriptor
+// have changed, or that it is to come back though it was superseded. It does not
 // block.
 func (c *Client) Reregister() {
 	select {

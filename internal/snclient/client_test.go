@@ -26,8 +26,6 @@ func inWorld(t *testing.T, limits sn.Limits, f func(t *testing.T, w *world)) {
 
 const ms = time.Millisecond
 
-// sealedType returns whether a packet is Sealed and its length, by which tests
-// tell messages apart.
 func isSealed(p netsim.Packet) bool { return p.Data[0] == byte(wire.TypeSealed) }
 
 func TestComingOnlineTakesThreeRoundTrips(t *testing.T) {
@@ -63,6 +61,11 @@ func TestComingOnlineTakesThreeRoundTrips(t *testing.T) {
 }
 
 func TestOnlineAgainAfterAnOutage(t *testing.T) {
+	t.Run("by itself", func(t *testing.T) { testOutage(t, false) })
+	t.Run("told of the network", func(t *testing.T) { testOutage(t, true) })
+}
+
+func testOutage(t *testing.T, hurry bool) {
 	inWorld(t, sn.Limits{}, func(t *testing.T, w *world) {
 		a := w.newNode(1, "198.51.100.1", 15*ms).start()
 		a.link.SetDown(true)
@@ -78,6 +81,14 @@ func TestOnlineAgainAfterAnOutage(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		a.link.SetDown(false)
+		if hurry {
+			a.client.Reregister()
+			time.Sleep(60 * ms) // the server is known: a handshake and a Register
+			synctest.Wait()
+			if s := a.client.State(); s != snclient.Online {
+				t.Errorf("state %v two round trips after Reregister", s)
+			}
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 70*time.Second)
 		defer cancel()
 		if err := a.client.WaitOnline(ctx); err != nil {

@@ -374,11 +374,21 @@ func (o *owner) land(now time.Time, request uint32) (f flight, ok bool) {
 	return f, true
 }
 
-// refresh registers what has changed; a superseded client comes back.
+// refresh registers what has changed; a superseded client comes back. Changes
+// often come with a new network, so one that waits to start over waits no longer.
 func (o *owner) refresh(ctx context.Context, now time.Time) {
 	switch o.State() {
 	case Online:
 		o.register.start(now)
+	case Offline:
+		if !o.backoff.IsZero() {
+			o.backoff = now
+		}
+		for _, r := range []*retry{&o.describe, &o.handshake} {
+			if r.active() {
+				r.start(now)
+			}
+		}
 	case Superseded:
 		o.enter(Offline)
 		o.connect(ctx)
