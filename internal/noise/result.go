@@ -115,7 +115,7 @@ func (x *Exchange) Confirm(now time.Time, a *Association) (c Change, ok bool) {
 	if t == nil || t.Association != a {
 		return Change{}, false
 	}
-	if t.rival && x.config.Local.id.Compare(x.config.Remote) < 0 {
+	if t.rival && x.slots.current != nil && x.config.Local.id.Compare(x.config.Remote) < 0 {
 		return Change{}, false // the peer will move to ours, of the lower id
 	}
 	next := x.slots
