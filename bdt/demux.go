@@ -99,9 +99,8 @@ func (r snReceiver) handleControl(_ *socket.Socket, b []byte, from netip.AddrPor
 	r.HandleControl(b, from)
 }
 
-// HandleSTUN implements socket.Handler. A device asks no STUN server: its SNs
-// tell it where they see it.
-func (d *demux) HandleSTUN(*socket.Socket, []byte, netip.AddrPort) {}
+// HandleSTUN implements socket.Handler.
+func (d *demux) HandleSTUN(s *socket.Socket, b []byte, _ netip.AddrPort) { d.stack.mapper.handle(s, b) }
 
 // HandleControl implements socket.Handler.
 func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {

@@ -60,47 +60,65 @@ func (h host) prefixes() []netip.Prefix {
 // Candidates implements peer.Host: what the operator set, where SNs see us,
 // and the interfaces' addresses.
 func (h host) Candidates() []wire.Candidate {
-	list := h.localCandidates()
+	seen := h.mapper.addresses()
 	for _, c := range h.clients() {
 		if addr := c.Observed(); addr.IsValid() {
-			list = append(list, wire.Candidate{Kind: wire.CandidateServerReflexive, Addr: addr})
+			seen = append(seen, addr)
 		}
 	}
-	return trimCandidates(list)
+	return h.candidates(seen)
 }
 
-// localCandidates are what the SNs are told; they know where they see us.
-func (h host) localCandidates() []wire.Candidate {
+// registered are the candidates that the SNs are told. Each adds where it
+// sees us itself.
+func (h host) registered() []wire.Candidate { return h.candidates(h.mapper.addresses()) }
+
+// candidates joins what the operator set, where others see us, and what the
+// interfaces have. A message has room for wire.MaxCandidates: the last go first.
+func (h host) candidates(seen []netip.AddrPort) []wire.Candidate {
 	var list []wire.Candidate
-	for _, addr := range h.cfg.Endpoints {
-		list = append(list, wire.Candidate{Kind: wire.CandidateConfigured, Addr: addr})
+	add := func(kind wire.CandidateKind, addr netip.AddrPort) {
+		known := func(c wire.Candidate) bool { return c.Addr == addr }
+		if len(list) < wire.MaxCandidates && !slices.ContainsFunc(list, known) {
+			list = append(list, wire.Candidate{Kind: kind, Addr: addr})
+		}
 	}
+	for _, addr := range h.cfg.Endpoints {
+		add(wire.CandidateConfigured, addr)
+	}
+	local := h.interfaceAddrs()
+	slices.SortFunc(seen, netip.AddrPort.Compare)
+	for _, addr := range seen {
+		kind := wire.CandidateServerReflexive
+		if slices.Contains(local, addr) {
+			kind = wire.CandidateHost // no NAT
+		}
+		add(kind, addr)
+	}
+	for _, addr := range local {
+		add(wire.CandidateHost, addr)
+	}
+	return list
+}
+
+// interfaceAddrs returns where the sockets can be reached if nothing
+// translates addresses.
+func (h host) interfaceAddrs() []netip.AddrPort {
+	var list []netip.AddrPort
 	for _, s := range h.sockets {
 		local := s.LocalAddr()
 		if !local.Addr().IsUnspecified() {
-			list = append(list, wire.Candidate{Kind: wire.CandidateHost, Addr: local})
+			list = append(list, local)
 			continue
 		}
 		for _, p := range h.prefixes() {
 			a := p.Addr()
 			if a.Is4() == local.Addr().Is4() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-				list = append(list, wire.Candidate{Kind: wire.CandidateHost, Addr: netip.AddrPortFrom(a, local.Port())})
+				list = append(list, netip.AddrPortFrom(a, local.Port()))
 			}
 		}
 	}
-	return trimCandidates(list)
-}
-
-// trimCandidates drops repeated addresses, and what a message has no room for.
-func trimCandidates(list []wire.Candidate) []wire.Candidate {
-	kept := list[:0]
-	for _, c := range list {
-		same := func(k wire.Candidate) bool { return k.Addr == c.Addr }
-		if !slices.ContainsFunc(kept, same) && len(kept) < wire.MaxCandidates {
-			kept = append(kept, c)
-		}
-	}
-	return kept
+	return list
 }
 
 // Signallers implements peer.Host: the SNs that the peer uses, then our own.
@@ -144,7 +162,7 @@ func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
 		Stamper:    s.demux.stamper,
 		Instance:   s.instance,
 		Visibility: wire.Visibility(s.cfg.Visibility),
-		Candidates: host{s}.localCandidates,
+		Candidates: host{s}.registered,
 		Handler:    &s.demux,
 		Logger:     s.log,
 	})

@@ -27,6 +27,7 @@ type Stack struct {
 	instance uint64 // random: names this process to the SNs
 	sockets  []*socket.Socket
 	demux    demux
+	mapper   mapper
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -92,6 +93,7 @@ func newStack(cfg Config) (*Stack, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.demux.init(s)
+	s.mapper.init(s)
 	return s, nil
 }
 
@@ -129,6 +131,7 @@ func (s *Stack) start() error {
 		s.workers.Go(s.demux.work)
 	}
 	s.workers.Go(s.sweep)
+	s.workers.Go(s.mapper.run)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ref := range s.cfg.SNs {

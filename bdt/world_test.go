@@ -25,7 +25,15 @@ type world struct {
 	core *netsim.Router
 	sn   *sn.Server
 	ref  identity.Ref
+
+	links map[string]*netsim.Link // by a name that behind and dualStack choose
 }
+
+// idT keeps test helpers short.
+type idT = identity.ID
+
+// fixedPort is where a stack listens that is to come back to where it was.
+var fixedPort = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:7000"), netip.MustParseAddrPort("[::]:7000")}
 
 // inVirtualTime runs f in a world in a bubble. snDelay is one way between the
 // core and the SN.
@@ -40,7 +48,7 @@ func inVirtualTime(t *testing.T, snDelay time.Duration, f func(t *testing.T, w *
 
 func newWorld(t testing.TB, snDelay time.Duration) *world {
 	t.Helper()
-	w := &world{t: t, net: netsim.New(netsim.Config{Seed: 1})}
+	w := &world{t: t, net: netsim.New(netsim.Config{Seed: 1}), links: map[string]*netsim.Link{}}
 	w.core = w.net.Router("internet")
 	host := w.net.Host("sn")
 	netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: snDelay}, "203.0.113.1", "2001:db8::1"))
@@ -75,8 +83,36 @@ func (w *world) close() {
 func (w *world) behind(name string, nat netsim.NATConfig, delay time.Duration, wan string) *netsim.Host {
 	w.t.Helper()
 	h, n := w.net.Host(name), w.net.NAT(name+"-nat", nat)
-	netsim.Must(w.net.Connect(n, w.core, netsim.LinkConfig{Delay: delay}, wan))
+	w.links[name] = netsim.Must(w.net.Connect(n, w.core, netsim.LinkConfig{Delay: delay}, wan))
 	netsim.Must(w.net.Connect(h, n, netsim.LinkConfig{}, "198.18.1.2/24"))
+	return h
+}
+
+// cutter returns a function that cuts or mends the link that behind made.
+func (w *world) cutter(name string) func(down bool) {
+	return func(down bool) { w.links[name].SetDown(down) }
+}
+
+// dualStack makes a host with IPv4 behind a NAT and IPv6 behind a firewall,
+// over different links: name4 and name6.
+func (w *world) dualStack(name, wan4, addr6 string) *netsim.Host {
+	w.t.Helper()
+	h := w.net.Host(name)
+	for suffix, config := range map[string]struct {
+		nat        netsim.NATConfig
+		wan, inner string
+	}{
+		"4": {netsim.PortRestricted, wan4, "198.18.1.2/24"},
+		"6": {netsim.Firewall, "", addr6 + "/64"},
+	} {
+		nat := w.net.NAT(name+suffix, config.nat)
+		var wan []string
+		if config.wan != "" {
+			wan = []string{config.wan}
+		}
+		w.links[name+suffix] = netsim.Must(w.net.Connect(nat, w.core, netsim.LinkConfig{Delay: 10 * time.Millisecond}, wan...))
+		netsim.Must(w.net.Connect(h, nat, netsim.LinkConfig{Delay: time.Millisecond}, config.inner))
+	}
 	return h
 }
 

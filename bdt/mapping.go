@@ -1,0 +1,176 @@
+package bdt
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/stun"
+)
+
+const (
+	// mappingInterval is how often each socket asks where it is seen. It keeps
+	// NAT mappings alive: RFC 4787 §4.3 asks for 2 minutes at least, and NATs
+	// with 30 s are common.
+	mappingInterval = 25 * time.Second
+	// mappingRetry is the first wait for an answer; it doubles, and after
+	// mappingTries the next interval has to do.
+	mappingRetry = 500 * time.Millisecond
+	mappingTries = 4
+)
+
+// A mapper learns where the SNs see each socket. A device is registered at
+// its SN by one address family; for the other, and for further sockets, STUN
+// tells.
+type mapper struct {
+	stack *Stack
+
+	mu     sync.Mutex
+	asked  map[stun.TransactionID]*socket.Socket // bounded by sockets × servers × tries
+	mapped map[*socket.Socket]netip.AddrPort
+}
+
+func (m *mapper) init(s *Stack) {
+	*m = mapper{
+		stack:  s,
+		asked:  make(map[stun.TransactionID]*socket.Socket),
+		mapped: make(map[*socket.Socket]netip.AddrPort),
+	}
+}
+
+// run asks until the stack is closed.
+func (m *mapper) run() {
+	for {
+		m.ask(m.stack.ctx)
+		pause := mappingInterval - time.Duration(rand.Int64N(int64(mappingInterval/10)))
+		select {
+		case <-time.After(pause):
+		case <-m.stack.ctx.Done():
+			return
+		}
+	}
+}
+
+// ask has every socket ask the SNs of its family, one after the other until
+// one answers.
+func (m *mapper) ask(ctx context.Context) {
+	servers := m.servers(ctx)
+	m.mu.Lock()
+	clear(m.asked)
+	m.mu.Unlock()
+	wait := mappingRetry
+	for try := range mappingTries {
+		if m.request(servers, try) == 0 {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		wait *= 2
+	}
+}
+
+// request sends one request for each socket that has had no answer in this
+// turn, and returns how many those were.
+func (m *mapper) request(servers []netip.AddrPort, try int) (sent int) {
+	for _, sock := range m.stack.sockets {
+		var mine []netip.AddrPort
+		for _, a := range servers {
+			if a.Addr().Is4() == sock.LocalAddr().Addr().Is4() {
+				mine = append(mine, a)
+			}
+		}
+		if len(mine) == 0 || m.answered(sock, try) {
+			continue
+		}
+		id := stun.NewTransactionID()
+		m.mu.Lock()
+		m.asked[id] = sock
+		m.mu.Unlock()
+		// An error is as good as a lost packet: another server is asked next.
+		_ = sock.Send(mine[try%len(mine)], stun.AppendRequest(nil, id))
+		sent++
+	}
+	return sent
+}
+
+// answered reports whether a request of this turn was answered: then none of
+// the socket's is open.
+func (m *mapper) answered(sock *socket.Socket, try int) bool {
+	if try == 0 {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.asked {
+		if s == sock {
+			return false
+		}
+	}
+	return true
+}
+
+// servers resolves the SNs of the configuration.
+func (m *mapper) servers(ctx context.Context) []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, ref := range m.stack.cfg.SNs {
+		if ap, ok := ref.AddrPort(); ok {
+			list = append(list, ap)
+			continue
+		}
+		host, portText, _ := net.SplitHostPort(ref.Addr) // a Ref is checked when it is made
+		port, err := strconv.ParseUint(portText, 10, 16)
+		if err != nil {
+			continue
+		}
+		addrs, err := m.stack.cfg.Network.LookupNetIP(ctx, host)
+		if err != nil {
+			m.stack.log.Debug("super node is not resolved", "sn", ref.ID.Short(), "err", err)
+			continue
+		}
+		for _, a := range addrs {
+			list = append(list, netip.AddrPortFrom(a, uint16(port)))
+		}
+	}
+	return list
+}
+
+// handle takes a STUN packet on a reader goroutine.
+func (m *mapper) handle(sock *socket.Socket, b []byte) {
+	id, addr, err := stun.ParseResponse(b)
+	if err != nil {
+		return
+	}
+	m.mu.Lock()
+	ours := m.asked[id] == sock
+	changed := false
+	if ours {
+		for other, s := range m.asked {
+			if s == sock {
+				delete(m.asked, other)
+			}
+		}
+		changed = m.mapped[sock] != addr
+		m.mapped[sock] = addr
+	}
+	m.mu.Unlock()
+	if changed {
+		for _, c := range m.stack.clients() {
+			c.Reregister()
+		}
+	}
+}
+
+// addresses returns where the sockets are seen.
+func (m *mapper) addresses() []netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return values(m.mapped)
+}
