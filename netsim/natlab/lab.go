@@ -28,7 +28,7 @@ type Lab struct {
 func New(t testing.TB) *Lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("natlab: only root may make network namespaces")
+		t.Fatalf("natlab: only root may make network namespaces")
 	}
 	for _, c := range []struct{ name, pkg string }{{"ip", "iproute2"}, {"nft", "nftables"}} {
 		if _, err := exec.LookPath(c.name); err != nil {
@@ -92,9 +92,11 @@ func (l *Lab) node(name string, r role) *Node {
 	l.t.Cleanup(ns.close)
 	n := &Node{Name: name, lab: l, role: r, ns: ns, bridges: make(map[netip.Prefix]string)}
 	n.must(ns.ip("link set lo up"))
-	// New namespaces may inherit a machine's refusal of IPv6.
-	for _, key := range []string{"ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"} {
-		n.must(ns.sysctl(key, "0"))
+	for _, scope := range []string{"all", "default"} {
+		// New namespaces may inherit a machine's refusal of IPv6.
+		n.must(ns.sysctl("ipv6/conf/"+scope+"/disable_ipv6", "0"))
+		// Addresses are good at once (no RFC 4862 §5.4): here nobody else has them.
+		n.must(ns.sysctl("ipv6/conf/"+scope+"/accept_dad", "0"))
 	}
 	if r == host {
 		return n
@@ -148,7 +150,7 @@ func (l *Lab) Connect(lower, upper *Node, addrs ...string) {
 	upper.must(upper.ns.ip("link set %s master %s up", port, bridge))
 	lower.must(lower.ns.ip("link set %s up", uplink))
 	for _, p := range lower.addrs {
-		lower.address(uplink, p)
+		lower.must(lower.ns.ip("address add %v dev %s", p, uplink))
 		lower.must(lower.ns.ip("route add default via %v", gateway(p)))
 	}
 	if lower.role == nat {
@@ -178,7 +180,7 @@ func (n *Node) bridge(subnets []netip.Prefix) string {
 			continue
 		}
 		n.bridges[p.Masked()] = name
-		n.address(name, netip.PrefixFrom(gateway(p), p.Bits()))
+		n.must(n.ns.ip("address add %v/%d dev %s", gateway(p), p.Bits(), name))
 		n.announce(p.Masked())
 	}
 	return name
@@ -200,16 +202,6 @@ func (n *Node) announce(subnet netip.Prefix) {
 // hides reports whether subnets of p's family below n are unknown above it.
 func (n *Node) hides(p netip.Prefix) bool {
 	return n.role == nat && p.Addr().Is4() && !n.nat.NoTranslation
-}
-
-// address gives an interface an address, at once: nobody else has it.
-func (n *Node) address(dev string, p netip.Prefix) {
-	n.lab.t.Helper()
-	flag := ""
-	if p.Addr().Is6() {
-		flag = "nodad"
-	}
-	n.must(n.ns.ip("address add %v dev %s %s", p, dev, flag))
 }
 
 // gateway returns the address of the router of a subnet: the first.

@@ -176,7 +176,8 @@ func TestFirewall(t *testing.T) {
 // IPv6 below a NAT is not translated, but filtered.
 func TestNATFiltersIPv6(t *testing.T) {
 	c := newChain(t, netsim.PortRestricted, with(netsim.PortRestricted, stealing))
-	alice, bob := c.lab.Host("alice"), c.lab.Host("bob")
+	alice, bob, server := c.lab.Host("alice"), c.lab.Host("bob"), c.lab.Host("server")
+	c.lab.Connect(server, c.core, "2001:db8::2/64")
 	c.lab.Connect(alice, c.natA, aliceAddr+"/24", "2001:db8:5::2/64")
 	c.lab.Connect(bob, c.natB, bobAddr+"/24", "2001:db8:6::2/64")
 	a, b := listen(t, alice, at("::", 5000)), listen(t, bob, at("::", 5000))
@@ -184,6 +185,7 @@ func TestNATFiltersIPv6(t *testing.T) {
 	aliceAt, bobAt := at("2001:db8:5::2", 5000), at("2001:db8:6::2", 5000)
 
 	b.send(aliceAt, "opening", 0)
+	b.tell(listen(t, server, at("::", 5000)), at("2001:db8::2", 5000)) // by now it has left NAT B
 	a.send(bobAt, "crossing", 0)
 	if text, from := b.receive(); text != "crossing" || from != aliceAt {
 		t.Fatalf("bob got %q from %v", text, from)
