@@ -312,10 +312,10 @@ func TestCandidatesFitTheMessage(t *testing.T) {
 		for i := range wire.MaxCandidates {
 			full = append(full, wire.Candidate{Kind: wire.CandidateHost, Addr: addrOf(1000 + i)})
 		}
-		full[3].Addr = b.addr // named twice otherwise
+		full[3].Addr = b.addr // seen by the SN, and an interface's: no NAT
 		b.register(wire.VisibleEveryone, full...)
 		ans := a.call(wire.Call{Callee: b.id(), Candidates: full})
-		if len(ans.Candidates) != wire.MaxCandidates || ans.Candidates[0].Addr != b.addr || ans.Candidates[7] != full[7] {
+		if len(ans.Candidates) != wire.MaxCandidates || ans.Candidates[0].Addr != b.addr || ans.Candidates[4] != full[3] || ans.Candidates[7] != full[6] {
 			t.Errorf("candidates %v", ans.Candidates)
 		}
 		m := one(t, wire.ParseCalled, b.received())

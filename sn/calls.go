@@ -150,11 +150,13 @@ func sameSite(a, b netip.Addr) bool {
 
 // withObserved returns a list of candidates that begins with where the SN sees
 // the device and goes on with what the device says, cut to what a message holds.
+// An address may be in it twice: that it is also one of the device's interfaces
+// tells that no NAT is there.
 func withObserved(observed netip.AddrPort, rest []wire.Candidate) []wire.Candidate {
 	list := make([]wire.Candidate, 0, wire.MaxCandidates)
 	list = append(list, wire.Candidate{Kind: wire.CandidateServerReflexive, Addr: observed})
 	for _, c := range rest {
-		if c.Addr != observed && len(list) < wire.MaxCandidates {
+		if len(list) < wire.MaxCandidates {
 			list = append(list, c)
 		}
 	}

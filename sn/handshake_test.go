@@ -2,6 +2,7 @@ package sn
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -184,6 +185,30 @@ func TestFloodOfInitiations(t *testing.T) {
 		}
 		if _, err := i.ReadResponse(out[0]); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// An initiation that was dropped because the workers were busy is no repeat when
+// it comes again.
+func TestInitiationAfterOverload(t *testing.T) {
+	inBubble(t, Limits{Workers: 1}, func(t *testing.T, r *rig) {
+		release := make(chan struct{})
+		for range queueLimit + 1 {
+			r.s.enqueue(func() { <-release })
+			synctest.Wait()
+		}
+		d := r.dev(1)
+		i := d.initiation()
+		r.deliver(d.addr, i.Packet())
+		if n := r.s.Stats().Overload; n != 1 {
+			t.Fatalf("%d jobs dropped, want the initiation", n)
+		}
+		close(release)
+		synctest.Wait()
+		r.deliver(d.addr, i.Packet())
+		if out := r.sock.take(d.addr); len(out) != 1 {
+			t.Errorf("the copy earned %d packets", len(out))
 		}
 	})
 }

@@ -222,3 +222,21 @@ func TestRegistersAreLimited(t *testing.T) {
 		d.register(wire.VisibleEveryone)
 	})
 }
+
+func TestSupersededSessionIsForgottenWithItsDevice(t *testing.T) {
+	inBubble(t, Limits{}, func(t *testing.T, r *rig) {
+		r.online(1)
+		time.Sleep(time.Second)
+		twin := r.dev(1)
+		twin.addr, twin.instance = addrOf(2), 77
+		twin.shake()
+		twin.register(wire.VisibleEveryone)
+		if n := r.s.sessions.Len(); n != 2 {
+			t.Fatalf("%d sessions", n)
+		}
+		time.Sleep(silence + 2*sweepParts*sweepInterval)
+		if n := r.s.sessions.Len(); n != 0 || r.s.Stats().Devices != 0 {
+			t.Errorf("%d sessions, %d devices", n, r.s.Stats().Devices)
+		}
+	})
+}

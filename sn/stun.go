@@ -16,7 +16,7 @@ type stunPair struct{ request, answer stun.Message }
 
 // answerSTUN appends the answer to a STUN packet from the given source to dst: a
 // Binding request gets the address it came from (RFC 8489 §6.3.1). It returns
-// nil for all else. An answer is at most 56 bytes where the request has 20; no
+// nil for all else. An answer is at most 44 bytes where the request has 20; no
 // other reply to strangers is longer than what it answers.
 func answerSTUN(dst, packet []byte, from netip.AddrPort) []byte {
 	p := stunMessages.Get().(*stunPair)

@@ -2,6 +2,8 @@ package snclient
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -190,5 +192,139 @@ func TestInboxIsBounded(t *testing.T) {
 	}
 	if n := len(b.o.inbox); n != inboxLimit {
 		t.Errorf("%d packets are queued, want %d", n, inboxLimit)
+	}
+}
+
+// answerRegister has the SN answer the Register that is due.
+func (b *bench) answerRegister(status wire.Status) wire.Register {
+	b.t.Helper()
+	msg, err := b.assoc.Open(nil, b.step(), b.now)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	reg, err := wire.ParseRegister(msg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ans := wire.Registered{Request: reg.Request, Status: status, Observed: b.at, Interval: 25 * time.Second}
+	b.o.receive(b.now, b.seal(ans.Append(nil)), b.at)
+	return reg
+}
+
+func TestRegisteredStatuses(t *testing.T) {
+	for status, want := range map[wire.Status]State{
+		wire.StatusOK:         Online,
+		wire.StatusTooOld:     Online,
+		wire.StatusSuperseded: Superseded,
+		wire.StatusTooMany:    Offline,
+		wire.StatusNotAllowed: Offline,
+	} {
+		b := benchAt(t, 3)
+		b.answerRegister(status)
+		if got := b.o.State(); got != want {
+			t.Errorf("registered with status %v: %v, want %v", status, got, want)
+		}
+		if (want == Offline) == b.o.backoff.IsZero() {
+			t.Errorf("registered with status %v: starts over at %v", status, b.o.backoff)
+		}
+	}
+}
+
+// The descriptor travels in the handshake, and in a Register only when it is new.
+func TestDescriptorTravelsOnce(t *testing.T) {
+	b := benchAt(t, 3)
+	if reg := b.answerRegister(wire.StatusOK); reg.Device != nil {
+		t.Error("the descriptor of the handshake is registered again")
+	}
+	local := testDevice(t, 1)
+	d, err := local.Device.Update(local.Secret, identity.DeviceBody{Updated: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.o.cfg.Local.SetDevice(d); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{len(d.Bytes()), 0} {
+		b.o.refresh(context.Background(), b.now)
+		b.o.ping.stop() // so that the Register is the last packet
+		if reg := b.answerRegister(wire.StatusOK); len(reg.Device) != want {
+			t.Errorf("a descriptor of %d bytes is registered, want %d", len(reg.Device), want)
+		}
+	}
+}
+
+func TestRefusedHandshake(t *testing.T) {
+	b := benchAt(t, 2)
+	in, err := noise.NewLocal(b.sn).ReadInitiation(b.step())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := in.Refuse("closed for repairs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.o.receive(b.now, res, b.at)
+	if b.o.State() != Offline || b.o.backoff.IsZero() || b.o.handshake.active() {
+		t.Errorf("after a refusal: %v, starts over at %v", b.o.State(), b.o.backoff)
+	}
+}
+
+// Back-off grows from 1 s to 60 s and no further.
+func TestBackoff(t *testing.T) {
+	b := newBench(t)
+	for i := range 20 {
+		b.o.fail(b.now, "test")
+		wait := b.o.backoff.Sub(b.now)
+		least := min(backoffMin<<min(i, 6), backoffMax)
+		if wait < least || wait > min(least*3/2, backoffMax) {
+			t.Errorf("failure %d: starts over after %v", i, wait)
+		}
+	}
+}
+
+// An SN cannot pass one device or object off as another: the client checks.
+func TestLyingServer(t *testing.T) {
+	b := benchAt(t, len(stages))
+	out := make(chan []byte, 10)
+	b.o.cfg.Send = func(_ netip.AddrPort, p []byte) error {
+		out <- append([]byte(nil), p...)
+		return nil
+	}
+	other, asked := testDevice(t, 3).Device, testDevice(t, 4).Device.ID()
+	forged := append([]byte(nil), testDevice(t, 4).Device.Bytes()...)
+	forged[len(forged)-1] ^= 1
+	ctx := context.Background()
+	call := func() error { _, err := b.o.Call(ctx, asked, CallOptions{}); return err }
+	lookup := func() error { _, err := b.o.Lookup(ctx, asked); return err }
+	publish := func() error { return b.o.Publish(ctx, other) }
+	for _, c := range []struct {
+		what   string
+		ask    func() error
+		answer func(n uint32) message
+	}{
+		{"another device", call, func(n uint32) message { return &wire.CallReply{Request: n, Device: other.Bytes()} }},
+		{"a forged device", call, func(n uint32) message { return &wire.CallReply{Request: n, Device: forged} }},
+		{"no device", call, func(n uint32) message { return &wire.CallReply{Request: n} }},
+		{"an answer to something else", call, func(n uint32) message { return &wire.Published{Request: n} }},
+		{"another object", lookup, func(n uint32) message { return &wire.Found{Request: n, Object: other.Bytes()} }},
+		{"a forged object", lookup, func(n uint32) message { return &wire.Found{Request: n, Object: forged} }},
+		{"an answer to something else", lookup, func(n uint32) message { return &wire.Published{Request: n} }},
+		{"an answer to something else", publish, func(n uint32) message { return &wire.Found{Request: n} }},
+	} {
+		result := make(chan error)
+		go func() { result <- c.ask() }()
+		msg, err := b.assoc.Open(nil, <-out, b.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// All requests begin with type and number (docs/spec/wire.md §6).
+		ans := c.answer(binary.BigEndian.Uint32(msg[1:]))
+		b.o.receive(b.now, b.seal(ans.Append(nil)), b.at)
+		if err := <-result; !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	if n := len(b.o.requests.waiting); n != 0 {
+		t.Errorf("%d requests still wait", n)
 	}
 }
