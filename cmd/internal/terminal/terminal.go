@@ -1,0 +1,93 @@
+// Package terminal is what a program writes to: a terminal that shows colours
+// and lines that change, or a file or pipe that gets plain text.
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// A Terminal is a writer that knows how it will be read. The zero value is
+// not usable.
+type Terminal struct {
+	io.Writer
+	live    bool // lines may change
+	colours bool
+}
+
+// New returns the terminal behind w. It is live if w is a terminal that can
+// move its cursor; colours are also off if the environment has a NO_COLOR that
+// is not empty (https://no-color.org).
+func New(w io.Writer, getenv func(string) string) *Terminal {
+	f, ok := w.(*os.File)
+	live := ok && term.IsTerminal(int(f.Fd())) && getenv("TERM") != "dumb"
+	return &Terminal{w, live, live && getenv("NO_COLOR") == ""}
+}
+
+// Printf writes formatted text. What a terminal does not take is lost.
+func (t *Terminal) Printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
+
+// The styles are functions of the text. Where colours are off they return it.
+
+// Bold is for headings.
+func (t *Terminal) Bold(s string) string { return t.style("1", s) }
+
+// Faint is for what may be skipped.
+func (t *Terminal) Faint(s string) string { return t.style("2", s) }
+
+// Good is for what went well.
+func (t *Terminal) Good(s string) string { return t.style("32", s) }
+
+// Bad is for what did not.
+func (t *Terminal) Bad(s string) string { return t.style("31", s) }
+
+// style wraps s in a graphic rendition (ECMA-48 §8.3.117).
+func (t *Terminal) style(code, s string) string {
+	if !t.colours {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// A Bar shows how many bytes have been moved, on a line that changes. Where
+// the terminal is not live it shows nothing. Its methods may be called
+// concurrently.
+type Bar struct{ bar *progressbar.ProgressBar }
+
+// Bar starts a bar. total is the number of bytes, -1 if it is not known.
+func (t *Terminal) Bar(label string, total int64) *Bar {
+	if !t.live {
+		return &Bar{}
+	}
+	return &Bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetDescription(label),
+		progressbar.OptionSetWriter(t.Writer),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionUseIECUnits(true),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(65*time.Millisecond), // 15 a second
+		progressbar.OptionEnableColorCodes(false),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// Set says how many bytes have been moved in all.
+func (b *Bar) Set(n int64) {
+	if b.bar != nil {
+		b.bar.Set64(n) // fails if the terminal does, or n exceeds the total
+	}
+}
+
+// Clear removes the bar, for other text or for good. The next Set shows it
+// again.
+func (b *Bar) Clear() {
+	if b.bar != nil {
+		b.bar.Clear()
+	}
+}
