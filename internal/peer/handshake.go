@@ -69,11 +69,24 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 	p.learn(now, c.Device)
 	if c.Incoming != nil {
 		p.onIncoming(now, c.Incoming, Origin{Via: c.Via})
-	} else if err := p.initiate(now, p.attempt != nil); err != nil {
+	} else if err := p.initiateVia(now, c.Via); err != nil {
 		p.log.Debug("initiation failed", "err", err)
 		return
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+}
+
+// initiateVia initiates to a caller that could not, through the SN that called
+// and in what the paths knock with. The first to arrive counts; the way through
+// the SN is the one that no NAT closes.
+func (p *Peer) initiateVia(now time.Time, via Signaller) error {
+	if err := p.initiate(now, p.attempt != nil); err != nil {
+		return err
+	}
+	if pkt := p.exchange.Packet(now); pkt != nil {
+		return via.Signal(p.cfg.ID, pkt)
+	}
+	return nil
 }
 
 // initiate makes an initiation for the paths to knock with, if none is
