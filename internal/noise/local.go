@@ -12,8 +12,9 @@ import (
 	"github.com/bdtnet/bdt/identity"
 )
 
-// prologueLabel is followed by the version and the responder's id (spec §1).
-const prologueLabel = "bdt handshake"
+// prologue begins every handshake's: label and version. The responder's id follows
+// (spec §1).
+const prologue = "bdt handshake\x01"
 
 // suite is Noise's 25519_ChaChaPoly_BLAKE2s, with a DH function of our own.
 var suite = flynn.NewCipherSuite(dh25519{}, flynn.CipherChaChaPoly, flynn.HashBLAKE2s)
@@ -60,20 +61,16 @@ func (l *Local) SetDevice(d *identity.Device) error {
 // nil if we are the responder.
 func (l *Local) handshake(responder identity.ID, remote []byte) (*flynn.HandshakeState, error) {
 	public := l.secret.NoiseKey()
-	prologue := append([]byte(prologueLabel), prologueVersion)
 	return flynn.NewHandshakeState(flynn.Config{
 		CipherSuite:   suite,
 		Random:        l.random,
 		Pattern:       flynn.HandshakeIK,
 		Initiator:     remote != nil,
-		Prologue:      append(prologue, responder[:]...),
+		Prologue:      append([]byte(prologue), responder[:]...),
 		StaticKeypair: flynn.DHKey{Private: l.secret.ECDH().Bytes(), Public: public[:]},
 		PeerStatic:    remote,
 	})
 }
-
-// prologueVersion is the version of the handshake (spec §1).
-const prologueVersion = 1
 
 // dh25519 is X25519 (RFC 7748) for flynn/noise. circl's takes two thirds of
 // crypto/ecdh's time, which also derives the public key anew from each private
