@@ -1,6 +1,7 @@
 package path
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -189,4 +190,20 @@ func TestUpgrade(t *testing.T) {
 	n.s.AddCandidate(n.now, Candidate{Addr: alpha, Kind: wire.CandidateServerReflexive, Origin: OriginObserved})
 	n.run(10 * time.Second)
 	n.wantTimes(at, SendProbe, alpha, 0, 50*ms, 150*ms, 350*ms, 750*ms, 1550*ms, 3150*ms)
+}
+
+// A dead path that is told again is asked at once, not when its back-off ends.
+func TestDeadIsToldAgain(t *testing.T) {
+	n := newRig(t)
+	n.valid(alpha, 20*ms)
+	n.valid(beta, 30*ms)
+	n.s.SendFailed(n.now, n.link, beta, errors.New("no route"))
+	n.answer[beta] = 0
+	n.run(20 * time.Second) // tried after 1, 3, 7 and 15 s; next after 31
+	n.answer[beta] = 30 * ms
+	at := n.now
+	n.tell(beta, wire.CandidateServerReflexive)
+	n.run(100 * ms)
+	n.wantTimes(at, SendProbe, beta, 0)
+	n.wantState(beta, Valid)
 }

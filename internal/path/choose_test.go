@@ -1,6 +1,7 @@
 package path
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,44 @@ func TestPeerElsewhere(t *testing.T) {
 		} else {
 			n.wantTimes(at, Use, beta, 100*ms)
 		}
+	}
+}
+
+// Whoever becomes the client tells its choice at once, though it has made it before.
+func TestSetNominatorTells(t *testing.T) {
+	n := newRig(t)
+	n.s.SetNominator(n.now, false)
+	n.valid(alpha, 10*ms)
+	at := n.now
+	n.s.SetNominator(n.now, true)
+	n.run(time.Second)
+	n.wantTimes(at, SendProbe, alpha, 0, 200*ms, 600*ms)
+	n.wantTimes(at, Use, nowhere)
+}
+
+// The end that follows tells where it went by itself: the client may not know that the
+// path is dead in one direction.
+func TestFollowerTellsFailover(t *testing.T) {
+	n := newRig(t)
+	n.s.SetNominator(n.now, false)
+	n.valid(alpha, 20*ms)
+	n.valid(beta, 20*ms)
+	n.talk()
+	n.answer[alpha] = 0
+	at := n.now
+	n.run(3 * time.Second)
+	use := n.times(at, Use, beta)
+	if len(use) != 1 {
+		t.Fatalf("in use at %v", use)
+	}
+	var told []time.Duration
+	for _, x := range n.sent {
+		if x.Kind == SendProbe && x.Addr == beta && x.Probe.Nominated {
+			told = append(told, x.at-at.Sub(epoch)-use[0])
+		}
+	}
+	if want := []time.Duration{0, 100 * ms, 300 * ms, 700 * ms}; !slices.Equal(told, want) {
+		t.Errorf("told at %v, want %v", told, want)
 	}
 }
 

@@ -126,8 +126,14 @@ func TestHostilePeer(t *testing.T) {
 			n.tell(a, wire.CandidateHost)
 		}
 		n.run(ms)
-		if len(n.s.paths) > maxPaths || len(n.s.cands) > maxCandidates || len(n.s.queue) > maxQueue+maxPaths {
-			t.Fatalf("%d paths, %d candidates, %d actions", len(n.s.paths), len(n.s.cands), len(n.s.queue))
+		sources := 0
+		for _, p := range n.s.paths {
+			if p.cand == nil && !p.proven() {
+				sources++
+			}
+		}
+		if len(n.s.paths) > maxPaths || sources > maxSources || len(n.s.cands) > maxCandidates || len(n.s.queue) > maxQueue+maxPaths {
+			t.Fatalf("%d paths, %d of them mere sources, %d candidates, %d actions", len(n.s.paths), sources, len(n.s.cands), len(n.s.queue))
 		}
 	}
 	elapsed := n.now.Sub(began)
@@ -230,7 +236,9 @@ func TestRekey(t *testing.T) {
 	n.run(20 * time.Second)
 	n.wantTimes(at, Knock, alpha, 0, 50*ms, 150*ms, 350*ms, 750*ms, 1550*ms, 3150*ms)
 	n.wantTimes(at, Knock, beta)
-	n.wantState(alpha, Valid)
+	if i := n.info(alpha); i.State != Valid || !i.Since.Before(at) {
+		t.Errorf("the handshake touched the path: %v since %v", i.State, i.Since.Sub(at))
+	}
 	n.wantCurrent(alpha)
 	if got := n.s.Stats().Unproven; got != 3 {
 		t.Errorf("%d packets to unproven addresses, want the 3 first probes", got)

@@ -231,3 +231,17 @@ func TestEviction(t *testing.T) {
 		t.Errorf("last entry: %v", last)
 	}
 }
+
+// The path in use keeps its place even while it is a mere source.
+func TestCurrentIsNotEvicted(t *testing.T) {
+	n := newRig(t)
+	n.s.AddLink(n.now, LinkInfo{Link: &testLink{"second"}, Local: addr("192.0.2.9:4000")})
+	n.s.HandleSource(n.now, n.link, alpha, true)
+	for i := range maxCandidates {
+		n.tell(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 1, byte(i)}), 1), wire.CandidateHost)
+	}
+	if got := len(n.s.paths); got != maxPaths {
+		t.Fatalf("%d paths, want a full table", got)
+	}
+	n.wantCurrent(alpha)
+}

@@ -114,27 +114,69 @@ func TestKeepaliveFailover(t *testing.T) {
 	n.wantTimes(at, Use, beta, first+3*time.Second)
 }
 
-// Data makes haste of a doubt that a missing keepalive has raised.
-func TestDataHastensDoubt(t *testing.T) {
+// Data, or a refusal to send, makes haste of a doubt that a missing keepalive has raised.
+func TestDoubtIsHastened(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		hasten func(n *node)
+		want   time.Duration // until the standby is used; 2 s if nothing happens
+	}{
+		{"data", func(n *node) { n.s.Traffic(n.now, Traffic{LastSent: n.now}) }, 350 * ms},
+		{"refusal", func(n *node) { n.s.SendFailed(n.now, n.link, alpha, errors.New("no route")) }, 0},
+		{"nothing", func(n *node) {}, 1900 * ms},
+	} {
+		n := newRig(t)
+		n.valid(alpha, 20*ms)
+		n.valid(beta, 30*ms)
+		n.answer[alpha] = 0
+		for n.info(alpha).State != Suspect {
+			n.run(100 * ms)
+		}
+		n.run(n.info(alpha).Since.Add(100 * ms).Sub(n.now)) // the standby has answered by then
+		at := n.now
+		tt.hasten(n)
+		n.run(3 * time.Second)
+		if got := n.times(at, Use, beta); len(got) != 1 || got[0] != tt.want {
+			t.Errorf("%s: in use after %v, want %v\n%s", tt.name, got, tt.want, n.record())
+		}
+	}
+}
+
+// Data sent over the path before does not count against the new one.
+func TestUnansweredEndsWithThePath(t *testing.T) {
+	n := newRig(t)
+	n.valid(alpha, 20*ms)
+	n.answer[lan] = 20 * ms
+	n.tell(lan, wire.CandidateHost)
+	n.s.Traffic(n.now, Traffic{LastSent: n.now})
+	n.run(20 * ms)
+	n.wantCurrent(lan)
+	n.run(5 * time.Second)
+	for _, e := range n.s.Log() {
+		if e.State == Suspect {
+			t.Errorf("record: %v", e)
+		}
+	}
+}
+
+// Kicks in a row are one.
+func TestKicksCoalesce(t *testing.T) {
 	n := newRig(t)
 	n.valid(alpha, 20*ms)
 	n.valid(beta, 30*ms)
-	n.answer[alpha] = 0
+	n.s.SendFailed(n.now, n.link, beta, errors.New("no route"))
+	n.answer[beta] = 0
+	n.run(4 * time.Second)
 	at := n.now
-	var suspectAt time.Time
-	for suspectAt.IsZero() {
-		n.run(100 * ms)
-		if i := n.info(alpha); i.State == Suspect {
-			suspectAt = i.Since
-		}
+	for range 5 {
+		n.s.Kick(n.now)
+		n.run(9 * ms)
 	}
-	n.s.SendFailed(n.now, n.link, alpha, errors.New("no route"))
-	sent := n.now
-	n.run(time.Second)
-	got := n.times(at, Use, beta)
-	if len(got) != 1 || got[0]-sent.Sub(at) > 30*ms {
-		t.Errorf("in use at %v, suspect at %v, failed at %v", got, suspectAt.Sub(at), sent.Sub(at))
-	}
+	n.wantTimes(at, SendProbe, beta, 0)
+	n.run(10 * ms)
+	n.s.Kick(n.now)
+	n.run(ms)
+	n.wantTimes(at, SendProbe, beta, 0, 55*ms)
 }
 
 func TestSendFailed(t *testing.T) {
