@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/peer"
@@ -23,6 +25,8 @@ const (
 	handshakeQueue = 256
 	// maxDescribes bounds the descriptors that were asked for and not yet given.
 	maxDescribes = 256
+	// hintsHeard is how many hints a second are looked into.
+	hintsHeard = 64
 	// describeLife is how long an answer is waited for.
 	describeLife = 5 * time.Second
 )
@@ -40,7 +44,8 @@ type demux struct {
 	gate    *noise.Gate
 	marks   *noise.Marks
 	stamper *noise.Stamper
-	hints   *noise.HintLimiter
+	hints   *noise.HintLimiter // that we give
+	heard   *rate.Limiter      // that we are given
 	indices *noise.Table[receiver]
 	jobs    chan job
 
@@ -70,6 +75,7 @@ func (d *demux) init(s *Stack) {
 		gate:      noise.NewGate(s.ID(), noise.GateConfig{}),
 		marks:     noise.NewMarks(0),
 		hints:     noise.NewHintLimiter(),
+		heard:     rate.NewLimiter(hintsHeard, hintsHeard),
 		indices:   noise.NewTable[receiver](0),
 		jobs:      make(chan job, handshakeQueue),
 		describes: make(map[[8]byte]describe),
@@ -154,7 +160,7 @@ func (d *demux) hint(s *socket.Socket, index uint32, from netip.AddrPort) {
 // other end's, by which nobody is filed. Hints are rare, and limited.
 func (d *demux) handleHint(b []byte, from netip.AddrPort) {
 	m, err := wire.ParseHint(b)
-	if err != nil {
+	if err != nil || !d.heard.Allow() {
 		return
 	}
 	s := d.stack

@@ -32,6 +32,7 @@ type Stack struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
+	close   sync.Once
 
 	mu        sync.Mutex
 	closed    bool
@@ -167,11 +168,12 @@ func (s *Stack) openSockets() error {
 // Close ends all sessions, telling the peers, and waits for the stack's
 // goroutines.
 func (s *Stack) Close() error {
+	s.close.Do(s.shutDown)
+	return nil
+}
+
+func (s *Stack) shutDown() {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
 	s.closed = true
 	peers, sns, listeners := values(s.peers), s.sns, values(s.listeners)
 	s.mu.Unlock()
@@ -193,7 +195,6 @@ func (s *Stack) Close() error {
 		sock.Close()
 	}
 	s.workers.Wait()
-	return nil
 }
 
 func values[K comparable, V any](m map[K]V) []V {
@@ -334,7 +335,7 @@ func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
 	if p := s.peers[id]; p != nil {
 		return p, nil
 	}
-	if !wanted && s.cfg.MaxPeers > 0 && len(s.peers) >= s.cfg.MaxPeers {
+	if !wanted && s.cfg.MaxPeers > 0 && len(s.peers) >= s.cfg.MaxPeers && !s.makeRoomLocked() {
 		return nil, errTooManyPeers
 	}
 	p := peer.New(peer.Config{
@@ -347,6 +348,23 @@ func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
 	})
 	s.peers[id] = p
 	return p, nil
+}
+
+// makeRoomLocked drops a peer that has nothing going on, of a few picked at
+// random: strangers that came and did not stay must not keep others out.
+func (s *Stack) makeRoomLocked() bool {
+	looked := 0
+	for id, p := range s.peers {
+		if !p.Status().IdleSince.IsZero() {
+			delete(s.peers, id)
+			s.workers.Go(func() { p.Close() })
+			return true
+		}
+		if looked++; looked == 32 {
+			break
+		}
+	}
+	return false
 }
 
 // attemptTimeout bounds the work that goes on for a dial after its caller has

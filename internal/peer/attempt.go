@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -29,15 +30,13 @@ const (
 // success or the deadline. It asks the SNs in rounds; in between, the paths
 // knock.
 type attempt struct {
-	began    time.Time
 	deadline time.Time
 	rounds   int
 	round    time.Time // when the next begins
 	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
-	calls    int       // under way
-	unknown  int       // rounds in a row in which every SN said "not found"
-	answered bool      // an SN knows the peer, or somebody called us
-	failures []error   // of the calls of this round
+	calling  map[Signaller]bool
+	answered bool    // an SN knows the peer, or somebody called us
+	failures []error // of the calls of this round
 	waiters  []chan<- error
 }
 
@@ -96,7 +95,7 @@ func (p *Peer) want(now time.Time, hints Hints, done chan<- error) {
 // beginAttempt starts to connect. If keys exist and their session is on its
 // way, there is nothing to do but wait for it.
 func (p *Peer) beginAttempt(now time.Time) {
-	p.attempt = &attempt{began: now, deadline: now.Add(p.cfg.Timeout), round: now}
+	p.attempt = &attempt{calling: map[Signaller]bool{}, deadline: now.Add(p.cfg.Timeout), round: now}
 	if p.current != nil && !p.current.conn.ended {
 		p.attempt.round = now.Add(firstRound)
 	}
@@ -163,7 +162,10 @@ func (p *Peer) beginRound(now time.Time) {
 	}
 	o := snclient.CallOptions{Candidates: p.cfg.Host.Candidates(), Initiation: p.exchange.Packet(now)}
 	for i, s := range via {
-		a.calls++
+		if a.calling[s] {
+			continue // still waiting for it
+		}
+		a.calling[s] = true
 		delay := time.Duration(i) * fanOut
 		p.workers.Go(func() { p.call(s, a, o, delay) })
 	}
@@ -189,15 +191,15 @@ func (p *Peer) call(s Signaller, a *attempt, o snclient.CallOptions, delay time.
 		}
 	}
 	reply, err := s.Call(ctx, p.cfg.ID, o)
-	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, reply, err, o.Initiation == nil) })
+	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, s, reply, err, o.Initiation == nil) })
 }
 
 // onCallReply takes an SN's answer.
-func (p *Peer) onCallReply(now time.Time, a *attempt, r *snclient.CallReply, err error, bare bool) {
+func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.CallReply, err error, bare bool) {
 	if p.attempt != a {
 		return
 	}
-	a.calls--
+	delete(a.calling, s)
 	if err != nil {
 		a.failures = append(a.failures, err)
 		p.record.add(now, "call failed: "+err.Error())
@@ -217,7 +219,7 @@ func (p *Peer) onCallReply(now time.Time, a *attempt, r *snclient.CallReply, err
 // afterFailures ends an attempt that has nothing left to hope for.
 func (p *Peer) afterFailures(now time.Time) {
 	a := p.attempt
-	if a.calls > 0 || a.answered || p.current != nil || len(p.paths.Paths()) > 0 {
+	if len(a.calling) > 0 || a.answered || p.current != nil || len(p.paths.Paths()) > 0 {
 		return
 	}
 	if a.rounds >= roundsUnknown {
@@ -227,16 +229,17 @@ func (p *Peer) afterFailures(now time.Time) {
 
 // unreachable says why nothing came of the attempt.
 func (p *Peer) unreachable() error {
+	a := p.attempt
 	cause := ErrUnreachable
-	if a := p.attempt; !a.answered && len(a.failures) > 0 {
+	notFound := func(err error) bool { return errors.Is(err, snclient.ErrNotFound) }
+	switch {
+	case a.answered:
+	case slices.ContainsFunc(a.failures, notFound):
+		cause = ErrNotFound
+	case len(a.failures) > 0 || len(a.calling) > 0:
 		cause = ErrOffline
-		for _, err := range a.failures {
-			if errors.Is(err, snclient.ErrNotFound) {
-				cause = ErrNotFound
-			}
-		}
 	}
-	return fmt.Errorf("%w after %d rounds of calls", cause, p.attempt.rounds)
+	return fmt.Errorf("%w after %d rounds of calls", cause, a.rounds)
 }
 
 // failAttempt tells those who wait.

@@ -119,26 +119,50 @@ type sourceRoute struct {
 	sink socket.Sink
 }
 
-// set routes engine packets from src to sink. It is called on reader
-// goroutines for every sealed packet, so the common case is a short scan.
-func (t *routeTable) set(src source, sink socket.Sink) {
+// claim routes engine packets from src to sink, unless src is another peer's:
+// who holds keys of its own can send from a forged source, but not answer from
+// it. It is called on reader goroutines for every sealed packet, so the common
+// case is a short scan.
+func (t *routeTable) claim(src source, sink socket.Sink) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.routes, func(r sourceRoute) bool { return r.source == src })
+	i := t.index(src)
 	switch {
 	case i >= 0 && t.routes[i].sink == sink:
-		return
 	case i >= 0:
 		t.routes[i].sink = sink
-	case len(t.routes) == maxRoutes:
+		src.link.SetRoute(src.addr, sink)
+	case src.link.AddRoute(src.addr, sink):
+		t.addLocked(src, sink)
+	}
+}
+
+// take routes engine packets from src to sink, whosever src was: the peer has
+// answered a probe from there.
+func (t *routeTable) take(src source, sink socket.Sink) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	src.link.SetRoute(src.addr, sink)
+	if i := t.index(src); i >= 0 {
+		t.routes[i].sink = sink
+	} else {
+		t.addLocked(src, sink)
+	}
+}
+
+func (t *routeTable) index(src source) int {
+	return slices.IndexFunc(t.routes, func(r sourceRoute) bool { return r.source == src })
+}
+
+// addLocked keeps a route that was made, at the cost of the oldest if there are
+// too many.
+func (t *routeTable) addLocked(src source, sink socket.Sink) {
+	if len(t.routes) == maxRoutes {
 		old := t.routes[0]
 		old.link.DeleteRoute(old.addr, old.sink)
 		t.routes = append(t.routes[:0], t.routes[1:]...)
-		fallthrough
-	default:
-		t.routes = append(t.routes, sourceRoute{src, sink})
 	}
-	src.link.SetRoute(src.addr, sink)
+	t.routes = append(t.routes, sourceRoute{src, sink})
 }
 
 // redirect has every route lead to sink.
@@ -147,8 +171,9 @@ func (t *routeTable) redirect(sink socket.Sink) {
 	defer t.mu.Unlock()
 	for i := range t.routes {
 		r := &t.routes[i]
+		r.link.DeleteRoute(r.addr, r.sink)
 		r.sink = sink
-		r.link.SetRoute(r.addr, sink)
+		r.link.AddRoute(r.addr, sink)
 	}
 }
 

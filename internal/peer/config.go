@@ -24,7 +24,10 @@ type Link interface {
 	SendHopLimit(to netip.AddrPort, b []byte, hopLimit uint8) error
 	// SendRun sends a run of engine packets.
 	SendRun(to netip.AddrPort, b []byte, segmentSize int, ecn uint8) error
-	// SetRoute has engine packets from the address delivered to sink.
+	// AddRoute has engine packets from the address delivered to sink, unless
+	// they are delivered elsewhere; it reports whether they are not.
+	AddRoute(from netip.AddrPort, sink socket.Sink) bool
+	// SetRoute is AddRoute whoever has them.
 	SetRoute(from netip.AddrPort, sink socket.Sink)
 	// DeleteRoute takes that back, if the route is still to sink.
 	DeleteRoute(from netip.AddrPort, sink socket.Sink)

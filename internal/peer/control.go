@@ -53,7 +53,7 @@ func (p *Peer) HandleResponse(link Link, b []byte, from netip.AddrPort) {
 	}
 	src := source{link, from}
 	if e := p.expected.Load(); e != nil && e.index == m.Receiver && link != nil {
-		p.routes.set(src, e.early)
+		p.routes.claim(src, e.early)
 	}
 	b = slices.Clone(b)
 	p.post(func(now time.Time) { p.onResponse(now, src, b) })
@@ -72,7 +72,7 @@ func (p *Peer) openSealed(src source, b []byte) {
 	if err != nil || len(msg) == 0 {
 		return
 	}
-	p.routes.set(src, ch.conn.lane)
+	p.routes.claim(src, ch.conn.lane)
 	p.post(func(now time.Time) { p.onSealed(now, ch, src, msg) })
 }
 
@@ -93,6 +93,9 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 	case wire.MsgProbeReply:
 		if m, err := wire.ParseProbeReply(msg); err == nil {
 			p.paths.HandleReply(now, src.link, src.addr, m)
+			if p.current != nil && p.answers(src) {
+				p.routes.take(src, p.current.conn.lane)
+			}
 		}
 	case wire.MsgCandidates:
 		if m, err := wire.ParseCandidates(msg); err == nil {
@@ -103,6 +106,16 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 			p.onGoodbye(now, ch, m)
 		}
 	}
+}
+
+// answers reports whether a probe of ours was answered from src of late.
+func (p *Peer) answers(src source) bool {
+	for _, info := range p.paths.Paths() {
+		if info.Link == path.Link(src.link) && info.Remote == src.addr {
+			return info.State == path.Valid
+		}
+	}
+	return false
 }
 
 // onGoodbye ends the session that the peer has ended. What the session itself

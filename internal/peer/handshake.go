@@ -280,10 +280,11 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 	ch, err := p.newChannel(now, res.Change.Association, p.device)
 	if err != nil {
 		p.log.Warn("no port for a session", "err", err)
+		p.exchange.Drop()
 		return
 	}
 	if src.link != nil {
-		p.routes.set(src, ch.conn.lane)
+		p.routes.claim(src, ch.conn.lane)
 	}
 	p.become(now, ch, res.Change)
 	if src.link != nil {
@@ -347,5 +348,8 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 	p.syncChannels()
 	if ch.conn.lane.route.Load() != nil {
 		p.start(now, ch.conn)
+	}
+	if p.live.Load() == ch.conn {
+		p.finishAttempt() // the session goes on
 	}
 }

@@ -69,6 +69,9 @@ func (p *Peer) knock(now time.Time, to source) {
 func (p *Peer) use(now time.Time, to source) {
 	if ch := p.current; ch != nil {
 		p.steer(now, ch.conn, to)
+		if p.live.Load() == ch.conn {
+			p.finishAttempt() // it was to find a way, and here is one
+		}
 	}
 	if ch := p.tentative; ch != nil && (p.current == nil || ch.conn != p.current.conn) {
 		p.steer(now, ch.conn, to)
@@ -77,7 +80,7 @@ func (p *Peer) use(now time.Time, to source) {
 
 // steer points a connection at a place, and starts it if it was waiting for one.
 func (p *Peer) steer(now time.Time, c *connection, to source) {
-	p.routes.set(to, c.lane) // its answer may come before anything sealed does
+	p.routes.claim(to, c.lane) // its answer may come before anything sealed does
 	old := c.lane.route.Swap(&route{to.link, to.addr})
 	if c.session != nil && old != nil && (old.link != to.link || old.addr != to.addr) {
 		c.lane.port.PathChanged()

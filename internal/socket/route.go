@@ -43,6 +43,21 @@ func (r *routes) set(from netip.AddrPort, sink Sink) {
 	r.gen.Add(1)
 }
 
+// add is set, unless there is a route already to another sink.
+func (r *routes) add(from netip.AddrPort, sink Sink) bool {
+	sh := r.shard(from)
+	sh.mu.Lock()
+	held, taken := sh.m[from]
+	if !taken {
+		sh.m[from] = sink
+	}
+	sh.mu.Unlock()
+	if !taken {
+		r.gen.Add(1)
+	}
+	return !taken || held == sink
+}
+
 func (r *routes) delete(from netip.AddrPort, sink Sink) {
 	sh := r.shard(from)
 	sh.mu.Lock()

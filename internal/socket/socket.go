@@ -129,6 +129,10 @@ func (s *Socket) Close() error {
 	return s.closeErr
 }
 
+// AddRoute is SetRoute where no other sink has the source yet. It reports
+// whether the route is there.
+func (s *Socket) AddRoute(from netip.AddrPort, sink Sink) bool { return s.routes.add(from, sink) }
+
 // SetRoute directs the QUIC packets that come from an address to sink, in
 // place of any earlier one.
 func (s *Socket) SetRoute(from netip.AddrPort, sink Sink) { s.routes.set(from, sink) }
