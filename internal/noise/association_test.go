@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,6 +315,31 @@ func TestAssociationConcurrently(t *testing.T) {
 	for msg, n := range opened {
 		if n != 1 {
 			t.Errorf("%s opened %d times", msg, n)
+		}
+	}
+}
+
+// TestOpenAtOnce: of copies that are opened at the same moment, one opens.
+func TestOpenAtOnce(t *testing.T) {
+	a, b := associate(t, newLocal(t, 1), newLocal(t, 2))
+	msg := strings.Repeat("long enough for the others to come by ", 30)
+	for n := range 500 {
+		pkt := seal(t, a, msg, start)
+		var opened atomic.Int32
+		var wg sync.WaitGroup
+		gate := make(chan struct{})
+		for range 4 {
+			wg.Go(func() {
+				<-gate
+				if _, err := b.Open(nil, pkt, start); err == nil {
+					opened.Add(1)
+				}
+			})
+		}
+		close(gate)
+		wg.Wait()
+		if opened.Load() != 1 {
+			t.Fatalf("packet %d opened %d times", n, opened.Load())
 		}
 	}
 }
