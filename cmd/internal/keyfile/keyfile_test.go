@@ -1,0 +1,61 @@
+package keyfile_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/bdtnet/bdt/cmd/internal/keyfile"
+	"github.com/bdtnet/bdt/identity"
+)
+
+func TestDefault(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", "/conf")
+	t.Setenv("HOME", "/home/x")
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := keyfile.Default("a.pem"); err != nil || got != filepath.Join(dir, "bdt", "a.pem") {
+		t.Errorf("Default = %q, %v", got, err)
+	}
+}
+
+func TestLoadOrMake(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "dir", "key.pem")
+	if _, err := keyfile.Load(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load of nothing: %v", err)
+	}
+	first, made, err := keyfile.LoadOrMake(path)
+	if err != nil || !made {
+		t.Fatalf("made %v, %v", made, err)
+	}
+	second, made, err := keyfile.LoadOrMake(path)
+	if err != nil || made || second.Device.ID() != first.Device.ID() {
+		t.Errorf("the second time: made %v, %v", made, err)
+	}
+	third, err := keyfile.Load(path)
+	if err != nil || third.Device.ID() != first.Device.ID() {
+		t.Errorf("Load: %v", err)
+	}
+}
+
+// What is there already is never overwritten.
+func TestLoadOrMakeDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := keyfile.LoadOrMake(path); !errors.Is(err, identity.ErrMalformed) {
+		t.Errorf("damaged file: %v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "damaged" {
+		t.Errorf("the file now holds %q", text)
+	}
+	below := filepath.Join(path, "key.pem")
+	if _, _, err := keyfile.LoadOrMake(below); err == nil {
+		t.Error("made a key file below a file")
+	}
+}
