@@ -240,3 +240,22 @@ func TestSupersededSessionIsForgottenWithItsDevice(t *testing.T) {
 		}
 	})
 }
+
+// A Register that was waiting for a worker while its session was superseded or
+// forgotten has no effect.
+func TestRegisterComesTooLate(t *testing.T) {
+	inBubble(t, Limits{}, func(t *testing.T, r *rig) {
+		d := r.online(1)
+		x, _ := r.s.sessions.Get(d.assoc.RemoteIndex())
+		for _, p := range []phase{superseded, gone} {
+			x.phase = p
+			tell, forget, err := r.s.devices.register(x, &wire.Register{Instance: 55}, object{})
+			if tell != nil || forget != nil || err != errSuperseded {
+				t.Errorf("phase %d: %v, %v, %v", p, tell, forget, err)
+			}
+		}
+		if p, _ := r.s.devices.peer(d.id()); p.instance != d.instance {
+			t.Error("the registration changed")
+		}
+	})
+}

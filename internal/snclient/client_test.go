@@ -141,6 +141,9 @@ func TestServerOfAnotherIdentityIsNotBelieved(t *testing.T) {
 		if s := w.sn.Stats(); s.Describes == 0 || s.Handshakes != 0 || a.client.State() != snclient.Offline {
 			t.Errorf("state %v, server saw %+v", a.client.State(), s)
 		}
+		if a.client.Server() != nil {
+			t.Error("the impostor's descriptor is believed")
+		}
 	})
 }
 
@@ -317,6 +320,34 @@ func TestForgedHints(t *testing.T) {
 		}
 		if got := a.stateLog(); !slices.Equal(got, []snclient.State{snclient.Online}) || s.Devices != 1 {
 			t.Errorf("states %v, %d devices", got, s.Devices)
+		}
+	})
+}
+
+// A handshake that a forged hint has caused and that fails takes nothing with it.
+func TestForgedHintAndFailedHandshake(t *testing.T) {
+	inWorld(t, sn.Limits{}, func(t *testing.T, w *world) {
+		a := w.newNode(1, "198.51.100.1", 15*ms).start()
+		initiations := 0
+		a.link.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
+			if p.Data[0] == byte(wire.TypeInitiation) {
+				initiations++
+				return
+			}
+			emit(p, 0)
+			if h, err := wire.ParseSealedHeader(p.Data); err == nil && p.Src == a.addr() {
+				hint := wire.Hint{Receiver: h.Receiver}
+				emit(netsim.Packet{Src: p.Dst, Dst: p.Src, HopLimit: 64, Data: hint.Append(nil)}, 0)
+			}
+		})
+		for range 4 {
+			time.Sleep(time.Minute)
+			if _, err := a.client.Lookup(context.Background(), a.id()); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := a.stateLog(); !slices.Equal(got, []snclient.State{snclient.Online}) || initiations < 8 {
+			t.Errorf("states %v after %d initiations", got, initiations)
 		}
 	})
 }

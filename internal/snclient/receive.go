@@ -29,8 +29,8 @@ func (o *owner) receive(now time.Time, b []byte, from netip.AddrPort) {
 	case wire.TypeDescribed:
 		o.receiveDescribed(now, b, from)
 	case wire.TypeHint:
-		// Only what came from where we send to can be about us.
-		if m, err := wire.ParseHint(b); err == nil && from == o.to && o.State() == Online && o.exchange.HandleHint(now, m) {
+		// Offline there is a handshake anyway, and superseded there must be none.
+		if m, err := wire.ParseHint(b); err == nil && o.State() == Online && o.exchange.HandleHint(now, m) {
 			o.shake(now)
 		}
 	}

@@ -328,3 +328,81 @@ func TestLyingServer(t *testing.T) {
 		t.Errorf("%d requests still wait", n)
 	}
 }
+
+func TestPongAsksToRegister(t *testing.T) {
+	b := benchAt(t, len(stages))
+	msg, err := b.assoc.Open(nil, b.step(), b.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ping, err := wire.ParsePing(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pong := wire.Pong{Request: ping.Request + 1, Reregister: true, Observed: b.at}
+	b.o.receive(b.now, b.seal(pong.Append(nil)), b.at)
+	if b.o.register.active() {
+		t.Error("the answer to no ping of ours was believed")
+	}
+	pong.Request = ping.Request
+	b.o.receive(b.now, b.seal(pong.Append(nil)), b.at)
+	b.answerRegister(wire.StatusOK)
+}
+
+// A challenge is answered, and what was on its way is repeated behind the answer.
+func TestChallenge(t *testing.T) {
+	b := benchAt(t, len(stages))
+	b.step() // the first ping
+	b.sent = nil
+	challenge := wire.Challenge{Token: 42}
+	b.o.receive(b.now, b.seal(challenge.Append(nil)), b.at)
+	b.o.step(context.Background(), b.now)
+	if len(b.sent) != 2 {
+		t.Fatalf("%d packets, want an answer and a ping", len(b.sent))
+	}
+	answer, err := b.assoc.Open(nil, b.sent[0], b.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := wire.ParseChallengeReply(answer); err != nil || m.Token != 42 {
+		t.Errorf("answer %+v, %v", m, err)
+	}
+	again, err := b.assoc.Open(nil, b.sent[1], b.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wire.ParsePing(again); err != nil {
+		t.Error(err)
+	}
+}
+
+// A Notice counts for the association that it came under, and a superseded client
+// is not brought back by a hint.
+func TestNoticeSuperseded(t *testing.T) {
+	b := benchAt(t, len(stages))
+	old := b.assoc
+	b.now = b.now.Add(time.Second)
+	b.o.ping.stop() // so that the initiation is the last packet
+	b.o.shake(b.now)
+	stages[2](b)
+	b.answerRegister(wire.StatusOK)
+	notice := wire.Notice{Code: wire.NoticeSuperseded}
+	late, err := old.Seal(nil, notice.Append(nil), b.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.o.receive(b.now, late, b.at)
+	if s := b.o.State(); s != Online {
+		t.Errorf("%v by a notice to the association before", s)
+	}
+	b.o.receive(b.now, b.seal(notice.Append(nil)), b.at)
+	if s := b.o.State(); s != Superseded {
+		t.Errorf("%v by a notice", s)
+	}
+	hint := wire.Hint{Receiver: b.assoc.LocalIndex()}
+	b.now = b.now.Add(time.Minute)
+	b.o.receive(b.now, hint.Append(nil), b.at)
+	if b.o.handshake.active() || b.o.exchange.Pending() {
+		t.Error("a hint brings a superseded client back")
+	}
+}
