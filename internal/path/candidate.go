@@ -2,6 +2,7 @@ package path
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/wire"
@@ -51,7 +52,7 @@ type candidate struct {
 // knocks if its budget allows. What is refused (spec §2) is in the record.
 func (s *Set) AddCandidate(now time.Time, c Candidate) {
 	s.now = now
-	cand, isNew := s.candidate(c.Addr)
+	cand, isNew := s.candidate(now, c.Addr)
 	if cand == nil {
 		s.refused(now, nil, c.Addr, RefusedFull)
 		return
@@ -79,7 +80,7 @@ func (s *Set) AddCandidate(now time.Time, c Candidate) {
 }
 
 // candidate returns the record of addr and whether it is new; nil if there is no room.
-func (s *Set) candidate(addr netip.AddrPort) (c *candidate, isNew bool) {
+func (s *Set) candidate(now time.Time, addr netip.AddrPort) (c *candidate, isNew bool) {
 	for _, c := range s.cands {
 		if c.addr == addr {
 			return c, false
@@ -92,9 +93,12 @@ func (s *Set) candidate(addr netip.AddrPort) (c *candidate, isNew bool) {
 	}
 	for i, old := range s.cands {
 		if s.spent(old) {
-			for _, p := range s.paths {
-				if p.cand == old {
-					p.cand = nil
+			for _, p := range slices.Clone(s.paths) {
+				if p.cand != old {
+					continue
+				}
+				if p.cand = nil; p != s.current {
+					s.removePath(now, p, Evicted)
 				}
 			}
 			copy(s.cands[i:], s.cands[i+1:]) // the oldest come first

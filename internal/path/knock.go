@@ -195,7 +195,7 @@ func (s *Set) useSource(now time.Time, p *path, sealed bool) {
 	if s.stage < Answering || p == cur || p.state != Validating {
 		return
 	}
-	if cur == nil || cur.state == Failed || sealed && (cur.state == Dead || !cur.alive() && !cur.sealed) {
+	if cur == nil || cur.state == Failed || cur.state == Knocking || sealed && (cur.state == Dead || !cur.alive() && !cur.sealed) {
 		s.use(now, p, Heard)
 	}
 }

@@ -62,7 +62,7 @@ type Set struct {
 	stats     Stats
 
 	// Choice.
-	current    *path // may be any state but Knocking; nil: none yet, or its link is gone
+	current    *path // in any state; nil: none yet, or its link is gone
 	standby    *path
 	nominated  *path // by the peer, whose choice counts
 	usedAt     time.Time
@@ -174,7 +174,8 @@ func (s *Set) SetNominator(now time.Time, nominator bool) {
 
 // SetLocalCandidates says where we are reachable ourselves, beside the addresses of
 // the links: it tells a path through an address that was set by the operator, or a port
-// mapping, from a punched one. The Set keeps the slice and does not change it.
+// mapping, from a punched one. It counts from the next reply on. The Set keeps the
+// slice and does not change it.
 func (s *Set) SetLocalCandidates(list []wire.Candidate) { s.local = list }
 
 // Poll does what is due and returns what to do, in order. The slice is the caller's.

@@ -245,3 +245,17 @@ func TestCurrentIsNotEvicted(t *testing.T) {
 	}
 	n.wantCurrent(alpha)
 }
+
+// Sources make room among themselves: what a candidate has left behind stays.
+func TestSourcesEvictSources(t *testing.T) {
+	n := newRig(t)
+	n.tell(alpha, wire.CandidateHost)
+	n.run(5 * time.Second)
+	for i := range maxSources + 4 {
+		n.s.HandleSource(n.now, n.link, netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 1, byte(i)}), 1), false)
+	}
+	n.wantState(alpha, Failed)
+	if got := len(n.s.paths); got != 1+maxSources {
+		t.Errorf("%d paths", got)
+	}
+}

@@ -2,6 +2,7 @@ package path
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -200,12 +201,7 @@ func (s *Set) removePath(now time.Time, p *path, why Reason) {
 	if p.state != Failed {
 		s.setState(now, p, Failed, why)
 	}
-	for i, q := range s.paths {
-		if q == p {
-			s.paths = append(s.paths[:i], s.paths[i+1:]...)
-			break
-		}
-	}
+	s.paths = slices.DeleteFunc(s.paths, func(q *path) bool { return q == p })
 	if s.current == p {
 		s.current = nil
 		s.doubt = doubt{}
