@@ -183,6 +183,7 @@ func TestPeerRestarts(t *testing.T) {
 			t.Logf("same port %v: answered %v after the restart", samePort, took)
 			if took > 2*time.Second {
 				explain(t, alice, bob.ID())
+				explain(t, bob, alice.ID())
 				t.Errorf("talked to again after %v", took)
 			}
 		})

@@ -144,11 +144,9 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 		p.learnSource(now, o)
 	case noise.DecideWin:
 		p.record.add(now, "both called at once: our initiation stands")
-		if o.Link != nil {
-			p.learnSource(now, o)
-			if d.Packet != nil {
-				p.sendTo(now, source{o.Link, o.Addr}, d.Packet)
-			}
+		p.learnSource(now, o)
+		if d.Packet != nil {
+			p.respond(now, in, o, d.Packet)
 		}
 	case noise.DecideStale:
 		p.record.add(now, "told the peer that its stamp is behind")
@@ -189,7 +187,13 @@ func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) 
 	p.respond(now, in, o, pkt)
 	p.paths.SetStage(now, path.Answering)
 	p.learnSource(now, o)
-	if o.Link != nil && ch.conn.client && !goesOn {
+	switch {
+	case goesOn:
+	case !ch.conn.client:
+		// The engine's handshake proves the peer as well as a sealed packet does,
+		// should that be lost.
+		p.start(now, ch.conn)
+	case o.Link != nil:
 		p.steer(now, ch.conn, source{o.Link, o.Addr})
 	}
 }
@@ -211,8 +215,8 @@ func (p *Peer) newChannel(now time.Time, a *noise.Association, d *identity.Devic
 	return ch, nil
 }
 
-// respond sends a response where its initiation came from, and has copies of
-// the initiation answered alike.
+// respond sends the answer to an initiation where that came from, and has copies
+// answered alike.
 func (p *Peer) respond(now time.Time, in *noise.Incoming, o Origin, pkt []byte) {
 	p.cfg.Host.RememberResponse(p, in.Hash, pkt)
 	if o.Via == nil {
@@ -291,13 +295,14 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 		p.paths.HandleSource(now, src.link, src.addr, false)
 	}
 	p.addCandidates(now, res.Answer.Payload.Candidates, path.OriginPeer, time.Time{})
-	// The probe that confirms us to the peer goes out before the engine's first
-	// packet, which would be dropped without it.
-	p.perform(now)
 	if src.link == nil {
-		src = p.guess(now)
+		src = p.guess()
 	}
 	if src.link != nil {
+		// What confirms us to the peer goes out before the engine's first packet,
+		// which would be dropped without it.
+		m := wire.Probe{Token: rand.Uint64()}
+		p.sendSealed(now, src, m.Append(nil))
 		p.chooseSource(now, ch.conn, src)
 	}
 	if early != nil {
@@ -307,16 +312,13 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 }
 
 // guess returns where to send the first flight when keys have come by way of an
-// SN before anything came from the peer itself: to where the SN sees it, with
-// a probe ahead. It saves the round trip of a probe; if the guess is wrong the
-// flight is sent again over the path that comes up.
-func (p *Peer) guess(now time.Time) source {
+// SN before anything came from the peer itself: to where the SN sees it. It
+// saves the round trip of a probe; if the guess is wrong the flight is sent again
+// over the path that comes up.
+func (p *Peer) guess() source {
 	for _, info := range p.paths.Paths() {
 		if info.Remote == p.observed {
-			to := source{info.Link.(Link), info.Remote}
-			m := wire.Probe{Token: rand.Uint64()}
-			p.sendSealed(now, to, m.Append(nil))
-			return to
+			return source{info.Link.(Link), info.Remote}
 		}
 	}
 	return source{}
@@ -346,7 +348,7 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 		p.routes.redirect(ch.conn.lane)
 	}
 	p.syncChannels()
-	if ch.conn.lane.route.Load() != nil {
+	if !ch.conn.client || ch.conn.lane.route.Load() != nil {
 		p.start(now, ch.conn)
 	}
 	if p.live.Load() == ch.conn {

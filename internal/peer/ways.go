@@ -85,10 +85,7 @@ func (p *Peer) steer(now time.Time, c *connection, to source) {
 	if c.session != nil && old != nil && (old.link != to.link || old.addr != to.addr) {
 		c.lane.port.PathChanged()
 	}
-	// The accepting end waits for the confirmation.
-	if c.client || p.current != nil && p.current.conn == c {
-		p.start(now, c)
-	}
+	p.start(now, c)
 }
 
 // chooseSource points a connection that has no place yet at the source of the
