@@ -3,6 +3,7 @@ package bdt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -69,6 +70,9 @@ func Open(cfg Config) (*Stack, error) {
 
 // newStack makes a stack that has not touched the network.
 func newStack(cfg Config) (*Stack, error) {
+	if cfg.Visibility > VisibleToNobody {
+		return nil, fmt.Errorf("unknown visibility %d", cfg.Visibility)
+	}
 	device, err := localDevice(cfg)
 	if err != nil {
 		return nil, err
@@ -278,11 +282,6 @@ func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 	case id == s.ID():
 		return nil, errSelf
 	}
-	if s.cfg.DialTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.DialTimeout)
-		defer cancel()
-	}
 	for {
 		p, err := s.peer(id, true)
 		if err != nil {
@@ -344,7 +343,7 @@ func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
 		Host:     host{s},
 		Engine:   s.engine,
 		Logger:   s.log,
-		Timeout:  attemptTimeout(s.cfg.DialTimeout),
+		Timeout:  max(s.cfg.DialTimeout, 0),
 	})
 	s.peers[id] = p
 	return p, nil
@@ -365,15 +364,6 @@ func (s *Stack) makeRoomLocked() bool {
 		}
 	}
 	return false
-}
-
-// attemptTimeout bounds the work that goes on for a dial after its caller has
-// given up; the next one joins it.
-func attemptTimeout(dial time.Duration) time.Duration {
-	if dial <= 0 {
-		return 24 * time.Hour
-	}
-	return dial
 }
 
 // sweep drops idle peers, until the stack is closed.

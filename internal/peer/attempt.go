@@ -22,6 +22,9 @@ const (
 	// roundsUnknown is after how many rounds of "not found" from everybody, with no
 	// address to try, an attempt gives up: the peer may just be restarting.
 	roundsUnknown = 2
+	// attemptLife is how long an attempt goes on after the last who wanted it, when
+	// no timeout says so. The next one joins it.
+	attemptLife = 15 * time.Second
 	// fanOut is the head start of each SN over the one after it.
 	fanOut = 250 * time.Millisecond
 )
@@ -30,29 +33,43 @@ const (
 // success or the deadline. It asks the SNs in rounds; in between, the paths
 // knock.
 type attempt struct {
-	deadline time.Time
+	until    time.Time // it goes on until then if nobody waits any more
 	rounds   int
 	round    time.Time // when the next begins
 	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
 	calling  map[Signaller]bool
-	answered bool    // an SN knows the peer, or somebody called us
-	failures []error // of the calls of this round
-	waiters  []chan<- error
+	answered bool     // an SN knows the peer, or somebody called us
+	failures []error  // of the calls of this round
+	waiters  []waiter // those who came first, and so give up first, in front
 }
 
+// A waiter is a call of Session that waits.
+type waiter struct {
+	ctx      context.Context
+	deadline time.Time // zero: none but ctx's
+	done     chan<- error
+}
+
+func (w *waiter) due(now time.Time) bool { return !w.deadline.IsZero() && !now.Before(w.deadline) }
+
 func (a *attempt) next() time.Time {
-	return earliest(earliest(a.deadline, a.round), a.initiate)
+	end := a.until
+	if len(a.waiters) > 0 {
+		end = a.waiters[0].deadline
+	}
+	return earliest(earliest(end, a.round), a.initiate)
 }
 
 // Session returns the session with the peer, which it opens if there is none.
-// It waits for it until ctx ends or the attempt fails. hints may help.
+// It waits for it until ctx ends, the timeout of the Config is over, or there is
+// nothing left to try. hints may help.
 func (p *Peer) Session(ctx context.Context, hints Hints) (session.Session, error) {
 	for {
 		if c := p.live.Load(); c != nil && c.session.Err() == nil {
 			return c.session, nil
 		}
 		done := make(chan error, 1)
-		if !p.ask(ctx, func(now time.Time) { p.want(now, hints, done) }) {
+		if !p.ask(ctx, func(now time.Time) { p.want(now, waiter{ctx: ctx, done: done}, hints) }) {
 			return nil, errors.Join(ctx.Err(), p.closedErr())
 		}
 		select {
@@ -78,9 +95,9 @@ func (p *Peer) closedErr() error {
 }
 
 // want adds one who waits for a session.
-func (p *Peer) want(now time.Time, hints Hints, done chan<- error) {
+func (p *Peer) want(now time.Time, w waiter, hints Hints) {
 	if c := p.live.Load(); c != nil && c.session.Err() == nil {
-		done <- nil
+		w.done <- nil
 		return
 	}
 	p.learn(now, hints.Device)
@@ -89,13 +106,25 @@ func (p *Peer) want(now time.Time, hints Hints, done chan<- error) {
 		p.beginAttempt(now)
 	}
 	p.addEndpoints(now, hints.Endpoints, path.OriginTicket)
-	p.attempt.waiters = append(p.attempt.waiters, done)
+	p.attempt.until = now.Add(p.life())
+	if p.cfg.Timeout > 0 {
+		w.deadline = now.Add(p.cfg.Timeout)
+	}
+	p.attempt.waiters = append(p.attempt.waiters, w)
+}
+
+// life is how long an attempt goes on for its own sake.
+func (p *Peer) life() time.Duration {
+	if p.cfg.Timeout > 0 {
+		return p.cfg.Timeout
+	}
+	return attemptLife
 }
 
 // beginAttempt starts to connect. If keys exist and their session is on its
 // way, there is nothing to do but wait for it.
 func (p *Peer) beginAttempt(now time.Time) {
-	p.attempt = &attempt{calling: map[Signaller]bool{}, deadline: now.Add(p.cfg.Timeout), round: now}
+	p.attempt = &attempt{calling: map[Signaller]bool{}, until: now.Add(p.life()), round: now}
 	if p.current != nil && !p.current.conn.ended {
 		p.attempt.round = now.Add(firstRound)
 	}
@@ -126,8 +155,12 @@ func (p *Peer) stepAttempt(now time.Time) {
 	if a == nil {
 		return
 	}
-	if !now.Before(a.deadline) {
-		p.failAttempt(p.unreachable())
+	for len(a.waiters) > 0 && a.waiters[0].due(now) {
+		a.waiters[0].done <- p.unreachable()
+		a.waiters = a.waiters[1:]
+	}
+	if len(a.waiters) == 0 && !now.Before(a.until) {
+		p.failAttempt(nil)
 		return
 	}
 	if !a.initiate.IsZero() && !now.Before(a.initiate) {
@@ -146,6 +179,7 @@ func (p *Peer) beginRound(now time.Time) {
 	a.round = now.Add(firstRound << min(a.rounds, 3))
 	a.rounds++
 	a.failures = nil
+	a.waiters = slices.DeleteFunc(a.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
 	if p.device != nil && a.initiate.IsZero() && p.tentative == nil {
 		if err := p.initiate(now, p.live.Load() == nil); err != nil {
 			p.failAttempt(fmt.Errorf("initiating: %w", err))
@@ -182,7 +216,7 @@ func (p *Peer) serverRefs() []identity.Ref {
 
 // call asks one SN, on a worker.
 func (p *Peer) call(s Signaller, a *attempt, o snclient.CallOptions, delay time.Duration) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(p.ctx, p.life())
 	defer cancel()
 	if delay > 0 {
 		select {
@@ -250,7 +284,7 @@ func (p *Peer) failAttempt(err error) {
 	}
 	p.attempt = nil
 	for _, w := range a.waiters {
-		w <- err
+		w.done <- err
 	}
 }
 

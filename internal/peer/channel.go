@@ -177,6 +177,23 @@ func (t *routeTable) redirect(sink socket.Sink) {
 	}
 }
 
+// replace has the routes to one sink lead to another; nil deletes them.
+func (t *routeTable) replace(sink, next socket.Sink) {
+	if next == nil {
+		t.remove(sink)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.routes {
+		if r := &t.routes[i]; r.sink == sink {
+			r.link.DeleteRoute(r.addr, r.sink)
+			r.sink = next
+			r.link.AddRoute(r.addr, next)
+		}
+	}
+}
+
 // remove deletes the routes to sink.
 func (t *routeTable) remove(sink socket.Sink) {
 	t.mu.Lock()

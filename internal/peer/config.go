@@ -71,7 +71,7 @@ type Config struct {
 	Host     Host
 	Engine   session.Engine
 	Logger   *slog.Logger
-	Timeout  time.Duration // of an attempt to connect
+	Timeout  time.Duration // of a call of Session; 0: none but its context's
 }
 
 // Hints are what was learned about a peer without its help: from a ticket, a

@@ -108,6 +108,9 @@ func (p *Peer) endConnection(c *connection, cause error) {
 	}
 	c.ended = true
 	p.live.CompareAndSwap(c, nil)
+	if e := p.expected.Load(); e != nil {
+		e.early.forget(c.lane)
+	}
 	p.routes.remove(c.lane)
 	if c.session != nil {
 		p.cfg.Host.SessionEnded(p, c.session, cause)

@@ -54,6 +54,9 @@ func (p *Peer) HandleResponse(link Link, b []byte, from netip.AddrPort) {
 	src := source{link, from}
 	if e := p.expected.Load(); e != nil && e.index == m.Receiver && link != nil {
 		p.routes.claim(src, e.early)
+		if p.expected.Load() != e { // meanwhile the owner was done with it
+			p.routes.replace(e.early, e.early.heir())
+		}
 	}
 	b = slices.Clone(b)
 	p.post(func(now time.Time) { p.onResponse(now, src, b) })

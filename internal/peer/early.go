@@ -16,12 +16,14 @@ const (
 )
 
 // An earlySink holds the engine packets that follow a plausible Response until
-// the keys exist, and passes everything on from then.
+// the keys exist, and passes everything on from then. Nothing proves a Response
+// before: the session that there is already, if any, gets all packets, too.
 type earlySink struct {
 	mu   sync.Mutex
 	held []earlyRun  // until next is set
 	size int         // bytes in held
 	next socket.Sink // where packets go once the keys exist
+	live socket.Sink // where they go until then as well; nil: nowhere
 }
 
 type earlyRun struct {
@@ -33,8 +35,8 @@ type earlyRun struct {
 // Deliver implements socket.Sink.
 func (e *earlySink) Deliver(b []byte, segmentSize int, ecn uint8) {
 	e.mu.Lock()
-	next := e.next
-	if next == nil && len(e.held) < maxEarlyPackets && e.size+len(b) <= maxEarlyBytes {
+	next := e.heirLocked()
+	if e.next == nil && len(e.held) < maxEarlyPackets && e.size+len(b) <= maxEarlyBytes {
 		e.held = append(e.held, earlyRun{slices.Clone(b), segmentSize, ecn})
 		e.size += len(b)
 	}
@@ -44,10 +46,36 @@ func (e *earlySink) Deliver(b []byte, segmentSize int, ecn uint8) {
 	}
 }
 
+// heir is where packets go now, nil if they are only held.
+func (e *earlySink) heir() socket.Sink {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.heirLocked()
+}
+
+func (e *earlySink) heirLocked() socket.Sink {
+	if e.next != nil {
+		return e.next
+	}
+	return e.live
+}
+
+// forget says that a session is over.
+func (e *earlySink) forget(sink socket.Sink) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.live == sink {
+		e.live = nil
+	}
+}
+
 // release hands what was held to next, and everything after it.
 func (e *earlySink) release(next socket.Sink) {
 	e.mu.Lock()
 	held := e.held
+	if e.live == next {
+		held = nil // it has them
+	}
 	e.held, e.size, e.next = nil, 0, next
 	e.mu.Unlock()
 	for _, r := range held {

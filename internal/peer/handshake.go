@@ -114,14 +114,18 @@ func (p *Peer) expectResponse(initiation []byte) {
 	p.dropEarly()
 	if initiation != nil {
 		index := binary.BigEndian.Uint32(initiation[4:]) // wire.md §2
-		p.expected.Store(&expected{index, new(earlySink)})
+		early := new(earlySink)
+		if p.current != nil {
+			early.live = p.current.conn.lane
+		}
+		p.expected.Store(&expected{index, early})
 	}
 }
 
 // dropEarly forgets what came early.
 func (p *Peer) dropEarly() {
 	if e := p.expected.Swap(nil); e != nil {
-		p.routes.remove(e.early)
+		p.routes.replace(e.early, e.early.heir())
 	}
 }
 
@@ -307,7 +311,7 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 	}
 	if early != nil {
 		early.early.release(ch.conn.lane)
-		p.routes.remove(early.early)
+		p.routes.replace(early.early, ch.conn.lane)
 	}
 }
 
