@@ -39,8 +39,8 @@ type Config struct {
 	// it in memory; peers then ask once more.
 	StampFile string
 
-	// DialTimeout bounds a Dial whose context has no nearer deadline.
-	// 0 means 15 s, negative means no bound.
+	// DialTimeout bounds the time in which a Dial must get a session; its context
+	// may end sooner. 0 means 15 s, negative means no bound.
 	DialTimeout time.Duration
 
 	// MaxPeers bounds the remote devices held at once. 0 means 10,000.
@@ -75,7 +75,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Listen == nil {
+	if len(c.Listen) == 0 {
 		c.Listen = []netip.AddrPort{
 			netip.AddrPortFrom(netip.IPv4Unspecified(), 0),
 			netip.AddrPortFrom(netip.IPv6Unspecified(), 0),

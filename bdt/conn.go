@@ -102,8 +102,7 @@ func (e *ResetError) Error() string {
 	return fmt.Sprintf("the stream was reset with code %d", e.Code)
 }
 
-// error names the operation and the peer. io.EOF stays what it is, and errors
-// that are a net.Error stay one behind the OpError.
+// error names the operation and the peer. io.EOF stays what it is.
 func (c *Conn) error(op string, err error) error {
 	if err == nil || isEOF(err) {
 		return err

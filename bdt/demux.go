@@ -233,6 +233,9 @@ func (d *demux) do(j job) {
 		return
 	}
 	if j.called != nil && device.ID() != j.called.Caller {
+		// The call is a lie, but the initiation in it, overheard, may be true: its
+		// sender's own copies must still be answered.
+		d.gate.Forget(j.hash)
 		return
 	}
 	p, err := d.stack.peer(device.ID(), false)

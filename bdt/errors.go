@@ -57,6 +57,19 @@ func (e *OpError) Error() string {
 // Unwrap returns the cause.
 func (e *OpError) Unwrap() error { return e.Err }
 
+var _ net.Error = (*OpError)(nil)
+
+// Timeout reports whether a deadline has passed: with it an OpError is a
+// net.Error, by which packages like net/http tell a timeout.
+func (e *OpError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.Err, &t) && t.Timeout()
+}
+
+// Temporary returns false: no error of this package calls for a retry of what
+// met it.
+func (e *OpError) Temporary() bool { return false }
+
 var (
 	errNotDevice    = errors.New("not the id of a device")
 	errSelf         = errors.New("that is this device")

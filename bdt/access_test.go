@@ -1,0 +1,234 @@
+package bdt_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/netsim"
+)
+
+// A zone is an owner and the power to make members.
+type zone struct {
+	t      testing.TB
+	secret *identity.Secret
+	people *identity.People
+}
+
+// newZone makes an owner whose object is valid for a time.
+func newZone(t testing.TB, life time.Duration) *zone {
+	t.Helper()
+	secret := identity.GenerateSecret()
+	now := time.Now()
+	p, err := identity.NewPeople(secret, identity.PeopleDesc{}, identity.PeopleBody{
+		Updated:    uint64(now.UnixMilli()),
+		ValidUntil: uint64(now.Add(life).UnixMilli()),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &zone{t, secret, p}
+}
+
+// member makes a device of the zone.
+func (z *zone) member(name string) *identity.LocalDevice {
+	z.t.Helper()
+	d := z.claimant(name)
+	signature, err := z.people.SignMembership(z.secret, d.Device)
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	joined, err := d.Device.Join(d.Secret, z.people, signature, 2)
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	return &identity.LocalDevice{Secret: d.Secret, Device: joined}
+}
+
+// claimant makes a device that names the owner, who has not agreed.
+func (z *zone) claimant(name string) *identity.LocalDevice {
+	z.t.Helper()
+	secret := identity.GenerateSecret()
+	d, err := identity.NewDevice(secret,
+		identity.DeviceDesc{Owner: z.people.ID()},
+		identity.DeviceBody{Name: name, Updated: 1})
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	return &identity.LocalDevice{Secret: secret, Device: d}
+}
+
+// revoking returns the owner's object with a device revoked.
+func (z *zone) revoking(id identity.ID) *identity.People {
+	z.t.Helper()
+	body := z.people.Body()
+	body.Updated++
+	body.Revoked = append(body.Revoked, id)
+	p, err := z.people.Update(z.secret, body)
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	return p
+}
+
+// answer dials a service and returns what the first read says; nil: a byte came.
+func answer(s *bdt.Stack, id identity.ID, service string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c, err := s.Dial(ctx, id, service)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	_, err = io.ReadFull(c, make([]byte, 1))
+	return err
+}
+
+// greet has a service say one byte to each caller.
+func greet(t testing.TB, s *bdt.Stack, service string, access bdt.Access) *bdt.Listener {
+	t.Helper()
+	l, err := s.Listen(service, access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "!")
+			c.Close()
+		}
+	}()
+	return l
+}
+
+func TestOwnZone(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		z, other := newZone(t, time.Hour), newZone(t, time.Hour)
+		revoked := z.member("revoked")
+		callers := []struct {
+			name   string
+			device *identity.LocalDevice
+			in     bool
+		}{
+			{"member", z.member("member"), true},
+			{"claimant", z.claimant("claimant"), false},
+			{"revoked", revoked, false},
+			{"stranger", newDevice(t, "stranger"), false},
+			{"other zone's", other.member("other"), false},
+		}
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"), func(c *bdt.Config) {
+			c.Device, c.Owner = z.member("server"), z.revoking(revoked.Device.ID())
+		})
+		defer server.Close()
+		greet(t, server, "zone", nil)
+		greet(t, server, "everyone", bdt.Everyone)
+		greet(t, server, "only", bdt.Only(callers[3].device.Device.ID()))
+
+		check := func(s *bdt.Stack, name, service string, want error) {
+			t.Helper()
+			if err := answer(s, server.ID(), service); !errors.Is(err, want) || (err == nil) != (want == nil) {
+				t.Errorf("%s at %q: %v, want %v", name, service, err, want)
+			}
+		}
+		for _, c := range callers {
+			s := w.open(c.name, w.public(c.name, time.Millisecond, freshAddr()), func(cfg *bdt.Config) { cfg.Device = c.device })
+			zoneErr, missing, only := error(nil), bdt.ErrNoService, bdt.ErrDenied
+			if !c.in {
+				zoneErr, missing = bdt.ErrDenied, bdt.ErrDenied
+			}
+			check(s, c.name, "zone", zoneErr)
+			check(s, c.name, "everyone", nil)
+			check(s, c.name, "missing", missing)
+			if c.name == "stranger" {
+				only = nil
+			}
+			check(s, c.name, "only", only)
+			s.Close()
+		}
+	})
+}
+
+// When the owner's object expires the zone is closed, also for a session that
+// was opened before.
+func TestOwnZoneExpires(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		z := newZone(t, time.Minute)
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"), func(c *bdt.Config) {
+			c.Device, c.Owner = z.member("server"), z.people
+		})
+		defer server.Close()
+		greet(t, server, "zone", bdt.OwnZone)
+		s := w.open("member", w.public("member", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = z.member("member") })
+		defer s.Close()
+		if err := answer(s, server.ID(), "zone"); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		for _, service := range []string{"zone", "missing"} {
+			if err := answer(s, server.ID(), service); !errors.Is(err, bdt.ErrDenied) {
+				t.Errorf("%s after the owner's object expired: %v", service, err)
+			}
+		}
+		if n := sessionsOpened(s); n != 1 {
+			t.Errorf("%d sessions, want the one from before", n)
+		}
+	})
+}
+
+// Every way of not knowing one's zone closes it, but not to oneself.
+func TestOwnZoneFailsClosed(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		z, other := newZone(t, time.Hour), newZone(t, time.Hour)
+		client := w.open("client", w.public("client", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = z.member("client") })
+		defer client.Close()
+		for name, change := range map[string]func(*bdt.Config){
+			"no owner's object":     func(c *bdt.Config) { c.Device = z.member("server") },
+			"another's object":      func(c *bdt.Config) { c.Device, c.Owner = z.member("server"), other.people },
+			"server not a member":   func(c *bdt.Config) { c.Device, c.Owner = z.claimant("server"), z.people },
+			"server has no owner":   func(c *bdt.Config) { c.Owner = z.people },
+			"server itself revoked": func(c *bdt.Config) { c.Device = z.member("server"); c.Owner = z.revoking(c.Device.Device.ID()) },
+		} {
+			server := w.open("server", w.public("server", time.Millisecond, freshAddr()), change)
+			greet(t, server, "zone", bdt.OwnZone)
+			if err := answer(client, server.ID(), "zone"); !errors.Is(err, bdt.ErrDenied) {
+				t.Errorf("%s: %v", name, err)
+			}
+			server.Close()
+		}
+	})
+}
+
+// An Access is asked once for each stream, with the device that called.
+func TestAccessSeesTheCaller(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"))
+		defer server.Close()
+		asked := make(chan identity.ID, 16)
+		greet(t, server, "s", func(c bdt.Caller) bool {
+			asked <- c.Device.ID()
+			return c.Device.Name() == "alice"
+		})
+		for _, name := range []string{"alice", "bob"} {
+			s := w.open(name, w.behind(name, netsim.FullCone, time.Millisecond, freshAddr()))
+			err := answer(s, server.ID(), "s")
+			if name == "alice" && err != nil || name == "bob" && !errors.Is(err, bdt.ErrDenied) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if got := <-asked; got != s.ID() {
+				t.Errorf("policy was asked about %s, not %s", got.Short(), s.ID().Short())
+			}
+			s.Close()
+		}
+		if len(asked) != 0 {
+			t.Errorf("policy was asked %d times too often", len(asked))
+		}
+	})
+}

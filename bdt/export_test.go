@@ -1,0 +1,48 @@
+package bdt
+
+import (
+	"context"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/session"
+)
+
+// The numbers that tests send and expect on the wire.
+const (
+	Backlog    = backlog
+	MaxHeaders = maxHeaders
+)
+
+// RawStream opens a stream to a device without writing its header.
+func (s *Stack) RawStream(ctx context.Context, id identity.ID) (session.Stream, error) {
+	ss, err := s.session(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return ss.session.OpenStream(ctx)
+}
+
+// Indices counts the receiver indices in use, of peers and SN clients.
+func (s *Stack) Indices() int { return s.demux.indices.Len() }
+
+// Describes counts the descriptors that were asked for and not yet given.
+func (s *Stack) Describes() int {
+	s.demux.mu.Lock()
+	defer s.demux.mu.Unlock()
+	return len(s.demux.describes)
+}
+
+// Table returns how many peers, sessions and SN clients the stack holds.
+func (s *Stack) Table() (peers, sessions, sns int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.peers), len(s.sessions), len(s.sns)
+}
+
+// PeerOf returns the stack's peer with an id, nil if there is none.
+func (s *Stack) PeerOf(id identity.ID) *peer.Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[id]
+}
