@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun"},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun"},
 	"netsim":                       {"underlay"},
+	"netsim/natlab":                {},
 	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "cmd/..."},
 }
 

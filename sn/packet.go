@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/stun"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -53,7 +54,7 @@ func (s *Server) sendMessage(x *session, to place, m message, now time.Time) {
 func (s *Server) handleSTUN(from place, b []byte) {
 	buf := scratches.Get().(*scratch)
 	defer scratches.Put(buf)
-	if ans := answerSTUN(buf.out[:0], b, from.addr); ans != nil {
+	if ans := stun.AppendAnswer(buf.out[:0], b, from.addr); ans != nil {
 		s.count.stun.Add(1)
 		s.send(from, ans)
 		return

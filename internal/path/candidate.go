@@ -124,7 +124,8 @@ func (s *Set) tell(now time.Time, l *link, c *candidate) Reason {
 	if l.Transport != TransportUDP {
 		return RefusedFamily
 	}
-	if why := l.refuse(c.addr, s.shared, false); why != none {
+	onMachine := c.observed && c.addr.Addr().IsLoopback()
+	if why := l.refuse(c.addr, s.shared, onMachine); why != none {
 		return why
 	}
 	p := s.find(l, c.addr)

@@ -79,6 +79,25 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// Loopback is used when an SN sees both ends there, and nobody else's word is
+// taken for it.
+func TestLoopbackOfOneMachine(t *testing.T) {
+	machine := LinkInfo{Link: "any", Local: addr("0.0.0.0:4000"), Prefixes: prefixes("127.0.0.1/8", "192.0.2.1/24")}
+	for _, origin := range []Origin{OriginObserved, OriginSN, OriginPeer, OriginTicket} {
+		for _, shared := range []bool{true, false} {
+			s := New(Config{})
+			now := time.Unix(0, 0)
+			s.AddLink(now, machine)
+			s.SetShared(now, shared)
+			s.AddCandidate(now, Candidate{Addr: addr("127.0.0.1:5000"), Kind: wire.CandidateServerReflexive, Origin: origin})
+			want := shared && origin == OriginObserved
+			if got := len(s.Paths()) == 1; got != want {
+				t.Errorf("origin %v, shared %v: used %v, want %v", origin, shared, got, want)
+			}
+		}
+	}
+}
+
 // Nothing goes to a refused address, whoever names it; the record says why, once.
 func TestRefusedIsRecorded(t *testing.T) {
 	n := newRig(t)

@@ -78,7 +78,9 @@ func isPrivate(a netip.Addr) bool {
 }
 
 // refuse returns why packets must not go to a over l (spec §2), or none. A source is
-// an address that an authenticated packet came from.
+// an address that an authenticated packet came from, or for loopback where an SN
+// sees the peer: that SN is on this machine, and so is the peer if the address is
+// shared.
 func (l *link) refuse(a netip.AddrPort, shared, source bool) Reason {
 	ip := a.Addr()
 	switch {
@@ -91,7 +93,7 @@ func (l *link) refuse(a netip.AddrPort, shared, source bool) Reason {
 	case l.owns(a):
 		return RefusedOwn
 	case ip.IsLoopback():
-		if !l.Local.Addr().IsLoopback() {
+		if !l.Local.Addr().IsLoopback() && !(shared && source && l.onLink(ip)) {
 			return RefusedLoopback
 		}
 	case ip.IsLinkLocalUnicast():

@@ -1,4 +1,4 @@
-package sn
+package stun
 
 import (
 	"encoding/binary"
@@ -8,9 +8,12 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-func TestSTUNBinding(t *testing.T) {
-	for _, from := range []string{"198.51.100.7:4000", "[2001:db8::7]:4000"} {
-		addr := netip.MustParseAddrPort(from)
+// from is where the requests of the tests come from.
+var from = netip.MustParseAddrPort("198.51.100.7:4000")
+
+func TestAnswer(t *testing.T) {
+	for _, text := range []string{"198.51.100.7:4000", "[2001:db8::7]:4000"} {
+		addr := netip.MustParseAddrPort(text)
 		for name, setters := range map[string][]stun.Setter{
 			"bare":        {},
 			"software":    {stun.NewSoftware("x")},
@@ -19,7 +22,7 @@ func TestSTUNBinding(t *testing.T) {
 		} {
 			req := stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.BindingRequest}, setters...)...)
 			var ans stun.Message
-			if err := stun.Decode(answerSTUN(nil, req.Raw, addr), &ans); err != nil {
+			if err := stun.Decode(AppendAnswer(nil, req.Raw, addr), &ans); err != nil {
 				t.Fatalf("%s from %v: %v", name, addr, err)
 			}
 			var mapped stun.XORMappedAddress
@@ -45,13 +48,13 @@ func TestSTUNBinding(t *testing.T) {
 }
 
 // An attribute that must be understood and is not is an error (RFC 8489 §6.3.1).
-func TestSTUNUnknownAttribute(t *testing.T) {
+func TestUnknownAttribute(t *testing.T) {
 	req := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
 	for i := range 100 {
 		req.Add(stun.AttrType(0x0100+i), nil)
 	}
 	var ans stun.Message
-	if err := stun.Decode(answerSTUN(nil, req.Raw, addrOf(1)), &ans); err != nil {
+	if err := stun.Decode(AppendAnswer(nil, req.Raw, from), &ans); err != nil {
 		t.Fatal(err)
 	}
 	var code stun.ErrorCodeAttribute
@@ -64,7 +67,7 @@ func TestSTUNUnknownAttribute(t *testing.T) {
 	}
 }
 
-func TestSTUNSilence(t *testing.T) {
+func TestSilence(t *testing.T) {
 	good := stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.Fingerprint).Raw
 	wrong := append([]byte(nil), good...)
 	wrong[len(wrong)-1] ^= 1
@@ -79,7 +82,7 @@ func TestSTUNSilence(t *testing.T) {
 		"response":          stun.MustBuild(stun.TransactionID, stun.BindingSuccess).Raw,
 		"allocate":          stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest)).Raw,
 	} {
-		if ans := answerSTUN(nil, b, addrOf(1)); ans != nil {
+		if ans := AppendAnswer(nil, b, from); ans != nil {
 			t.Errorf("%s earned %d bytes", name, len(ans))
 		}
 	}
