@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun"},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun"},
 	"netsim":                       {"underlay"},
-	"netsim/natlab":                {},
+	"netsim/natlab":                {"netsim", "underlay"},
 	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "cmd/..."},
 }
 
@@ -48,7 +48,7 @@ var wrapped = map[string]string{
 	"github.com/flynn/noise":         "internal/noise",
 	"github.com/fxamacker/cbor/v2":   "identity",
 	"github.com/mr-tron/base58":      "identity",
-	"github.com/pion/stun/v3":        "sn",
+	"github.com/pion/stun/v3":        "internal/stun",
 	"github.com/spf13/cobra":         "cmd/...",
 	"github.com/schollz/progressbar": "cmd/...",
 }
