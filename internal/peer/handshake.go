@@ -347,6 +347,7 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 	if old != nil && old.conn != ch.conn {
 		p.record.add(now, "a new session replaces one that the peer has lost")
 		p.endConnection(old.conn, ErrRestarted)
+		p.paths.Kick(now) // it may have come back elsewhere
 	}
 	if old == nil || old.conn != ch.conn {
 		p.routes.redirect(ch.conn.lane)
