@@ -113,6 +113,8 @@ func (c *Conn) error(op string, err error) error {
 		err = streamCause(se)
 	case c.ended() != nil:
 		err = c.ended()
+	case errors.Is(err, net.ErrClosed):
+		err = ErrClosed
 	}
 	return &OpError{Op: op, Peer: c.remote.ID, Err: err}
 }
