@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ const (
 	demoSize    = 64 << 20
 	demoCutAt   = demoSize * 2 / 5 // when this much has arrived, the path is cut
 	demoTimeout = time.Minute
-	demoSettle  = 3 * time.Second // for the best path to win
+	demoSettle  = 5 * time.Second // for the best path to win
 	demoTick    = 50 * time.Millisecond
 )
 
@@ -98,32 +99,38 @@ func (d *demo) dial(ctx context.Context) error {
 		return err
 	}
 	d.Printf("  first answered byte after %s\n", d.Bold(milliseconds(d.first)))
-	d.won, err = d.await(ctx, demoSettle, func(p bdt.PathStatus) bool { return p.Kind == "direct" && p.State == "valid" })
+	d.won, err = d.await(ctx, func(e bdt.Explanation) bool {
+		return isValid(e.Peer.Path, "direct") && slices.ContainsFunc(e.Paths, func(p bdt.PathStatus) bool { return p.Standby })
+	})
 	if err != nil {
-		return fmt.Errorf("the expected direct path over IPv6 did not win: %w", err)
+		return fmt.Errorf("the direct path over IPv6 did not win, with another as a standby: %w", err)
 	}
 	d.explain(d.dialled, true)
 	return nil
 }
 
-// await waits until data uses a path that is as wanted.
-func (d *demo) await(ctx context.Context, patience time.Duration, want func(bdt.PathStatus) bool) (bdt.PathStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// await waits until alice's paths to bob are as wanted, and returns the one that
+// data uses.
+func (d *demo) await(ctx context.Context, want func(bdt.Explanation) bool) (bdt.PathStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, demoSettle)
 	defer cancel()
 	tick := time.NewTicker(demoTick)
 	defer tick.Stop()
 	for {
-		peer, _ := d.world.alice.stack.Peer(d.world.bob.stack.ID())
-		if want(peer.Path) {
-			return peer.Path, nil
+		e, _ := d.world.alice.stack.Explain(d.world.bob.stack.ID())
+		if want(e) {
+			return e.Peer.Path, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return peer.Path, fmt.Errorf("the path is %s, %s", where(peer.Path), peer.Path.State)
+			return e.Peer.Path, fmt.Errorf("data uses %s, %s", where(e.Peer.Path), e.Peer.Path.State)
 		}
 	}
 }
+
+// isValid reports whether a path is of a kind and works.
+func isValid(p bdt.PathStatus, kind string) bool { return p.Kind == kind && p.State == "valid" }
 
 // transfer has alice send to bob, and cuts the path on the way.
 func (d *demo) transfer(ctx context.Context) error {
@@ -171,7 +178,7 @@ func (d *demo) transfer(ctx context.Context) error {
 	if cut.IsZero() {
 		return fmt.Errorf("the transfer was over before the path was cut")
 	}
-	d.backup, err = d.await(ctx, demoSettle, func(p bdt.PathStatus) bool { return p.Kind == "punched" && p.State == "valid" })
+	d.backup, err = d.await(ctx, func(e bdt.Explanation) bool { return isValid(e.Peer.Path, "punched") })
 	if err != nil {
 		return fmt.Errorf("the session did not move to the punched path over IPv4: %w", err)
 	}

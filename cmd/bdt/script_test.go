@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bdtnet/bdt/cmd/internal/scripttest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(withSN{m}, map[string]func(){"bdt": main})
+}
+
+// withSN runs the tests with bdt-sn in the path: scripts need a super node.
+type withSN struct{ *testing.M }
+
+func (w withSN) Run() int {
+	dir, err := os.MkdirTemp("", "bdt-sn")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir, "github.com/bdtnet/bdt/cmd/bdt-sn")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build bdt-sn: %v\n%s", err, out)
+		return 1
+	}
+	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return w.M.Run()
+}
+
+func TestScripts(t *testing.T) { testscript.Run(t, scripttest.Params("testdata/script")) }
