@@ -45,7 +45,7 @@ const (
 // The first byte of a stream says what it is for.
 const (
 	streamBulk    = 'b' // any number of turns: length (8), that many bytes; answered by one byte
-	streamRequest = 'r' // requestBytes, answered by answerBytes
+	streamRequest = 'r' // requestBytes and no more, answered by answerBytes
 	streamHold    = 'h' // answered by one byte and kept open
 )
 
@@ -193,7 +193,7 @@ func serveBench(s benchStream, held *sync.Map) {
 		}
 	case streamRequest:
 		var b [answerBytes]byte
-		if _, err := io.ReadFull(s, b[:requestBytes]); err == nil {
+		if n, err := io.ReadFull(s, b[:]); n == requestBytes && err == io.ErrUnexpectedEOF {
 			s.Write(b[:])
 		}
 	case streamHold:

@@ -242,6 +242,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 	mixed := newDevice(t, "a")
 	mixed.Secret = identity.GenerateSecret()
+	ref := identity.Ref{ID: newDevice(t, "sn").Device.ID(), Addr: "203.0.113.1:8443"}
 	many := make([]netip.AddrPort, 200)
 	for i := range many {
 		many[i] = netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), uint16(i+1))
@@ -255,6 +256,7 @@ func TestOpenErrors(t *testing.T) {
 		"another's secret":       {func(c *bdt.Config) { c.Device = mixed }, ""},
 		"an address we have not": {func(c *bdt.Config) { c.Listen = []netip.AddrPort{netip.MustParseAddrPort("203.0.113.200:1")} }, "203.0.113.200"},
 		"too many endpoints":     {func(c *bdt.Config) { c.Endpoints = many }, ""},
+		"an SN named twice":      {func(c *bdt.Config) { c.SNs = []identity.Ref{ref, ref} }, "repeat"},
 		"unknown visibility":     {func(c *bdt.Config) { c.Visibility = 7 }, "visibility"},
 	} {
 		t.Run(name, func(t *testing.T) {

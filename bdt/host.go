@@ -141,14 +141,18 @@ func (h host) Signallers(refs []identity.Ref) []peer.Signaller {
 }
 
 // addSNLocked returns the client of an SN, which it starts if there is none;
-// nil if there are too many.
+// nil if there are too many, or the stack is closed. Those that are not of the
+// configuration stand behind them in s.sns, the one used last at the end.
 func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
-	for _, c := range s.sns {
-		if c.Ref() == ref {
-			return c
+	i := slices.IndexFunc(s.sns, func(c *snclient.Client) bool { return c.Ref() == ref })
+	if i >= 0 {
+		c := s.sns[i]
+		if i >= len(s.cfg.SNs) {
+			s.sns = append(slices.Delete(slices.Clone(s.sns), i, i+1), c)
 		}
+		return c
 	}
-	if s.closed || len(s.sns) >= maxSNs {
+	if s.closed || len(s.sns) >= maxSNs && !s.dropSNLocked() {
 		return nil
 	}
 	var c *snclient.Client
@@ -170,6 +174,19 @@ func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
 	s.sns = append(slices.Clip(s.sns), c)
 	c.Start(s.ctx)
 	return c
+}
+
+// dropSNLocked leaves the SN that is not of the configuration and was used
+// longest ago. Calls under way there fail, and are made again if still wanted.
+func (s *Stack) dropSNLocked() bool {
+	i := len(s.cfg.SNs)
+	if i >= len(s.sns) {
+		return false
+	}
+	c := s.sns[i]
+	s.sns = slices.Delete(slices.Clone(s.sns), i, i+1)
+	s.workers.Go(func() { c.Close() })
+	return true
 }
 
 func (s *Stack) clients() []*snclient.Client {
