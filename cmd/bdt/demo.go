@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -59,6 +60,8 @@ type demo struct {
 	dialled     time.Time // when alice dialled
 	first       time.Duration
 	won, backup bdt.PathStatus
+	cut         time.Time // when the path was; zero: not yet
+	moved       bool      // to another path, since
 	stalled     time.Duration
 	took        time.Duration // of the transfer
 }
@@ -150,40 +153,54 @@ func (d *demo) transfer(ctx context.Context) error {
 	go func() { done <- send(ctx, alice.stack, bob.ID(), demoSize) }()
 
 	bar := d.Bar("  alice → bob", demoSize)
+	defer bar.Clear()
 	tick := time.NewTicker(demoTick)
 	defer tick.Stop()
-	cut := time.Time{}
 	for ends := 0; ends < cap(done); {
 		select {
 		case err := <-done:
 			if err != nil {
-				bar.Clear()
 				return err
 			}
 			ends++
 		case <-tick.C:
-			if cut.IsZero() && r.received() >= demoCutAt {
-				cut = time.Now()
-				r.mark()
-				alice.cut(d.won.Remote.Addr())
-				bar.Clear()
-				d.Printf("  %s after %d MiB: alice's link under the %s path\n", d.Bad("cut"), r.received()>>20, d.won.Kind)
-			}
-			bar.Set(r.received())
+			d.watch(&r, bar)
 		}
 	}
 	bar.Clear()
 	d.took, d.stalled = time.Since(start), r.stall()
 	d.Printf("  %s all %d bytes arrived, SHA-256 verified, on the same stream\n", d.Good("done"), r.received())
-	if cut.IsZero() {
-		return fmt.Errorf("the transfer was over before the path was cut")
+	if d.cut.IsZero() {
+		return errors.New("the transfer was over before the path was cut")
 	}
 	d.backup, err = d.await(ctx, func(e bdt.Explanation) bool { return isValid(e.Peer.Path, "punched") })
 	if err != nil {
 		return fmt.Errorf("the session did not move to the punched path over IPv4: %w", err)
 	}
-	d.explain(cut, false)
+	d.explain(d.cut, false)
 	return nil
+}
+
+// watch looks at the transfer: it cuts the path when it is time, and tells
+// when data has moved to another.
+func (d *demo) watch(r *receiver, bar *terminal.Bar) {
+	alice := d.world.alice
+	n := r.received()
+	switch {
+	case d.cut.IsZero() && n >= demoCutAt:
+		d.cut = time.Now()
+		r.mark()
+		alice.cut(d.won.Remote.Addr())
+		bar.Clear()
+		d.Printf("  %s  alice's link under %s, after %d MiB\n", d.Bad("cut"), where(d.won), n>>20)
+	case !d.cut.IsZero() && !d.moved:
+		peer, _ := alice.stack.Peer(d.world.bob.stack.ID())
+		if d.moved = peer.Path.Remote != d.won.Remote; d.moved {
+			bar.Clear()
+			d.Printf("  %s the session lives on over %s\n", d.Good("kept"), where(peer.Path))
+		}
+	}
+	bar.Set(n)
 }
 
 // explain shows the paths from alice to bob, and the decisions since a time.

@@ -88,7 +88,7 @@ func adviseDial(err error) error {
 		{bdt.ErrNotFound, "check the id, that 'bdt up' runs there, and that both use a common super node (or dial its ticket)"},
 		{bdt.ErrOffline, "check --sn: the id, the address, and that nothing blocks UDP to it"},
 		{bdt.ErrNoRoute, "name a super node with --sn ID@HOST:PORT, or dial a ticket"},
-		{bdt.ErrUnreachable, "both are known to the super node, but their NATs let nothing through: try from another network, or -v"},
+		{bdt.ErrUnreachable, "check that 'bdt up' still runs there; if it does, the NATs of both let nothing through: try from another network"},
 		{bdt.ErrDenied, "the other side decides who may use a service: ask for 'bdt up --serve', or to be of its zone"},
 		{bdt.ErrNoService, "the other side has to offer it: 'bdt up --serve echo --serve bench'"},
 		{bdt.ErrPeerRestarted, "run it again"},

@@ -1,18 +1,23 @@
 // Package scripttest is the daemon in a testscript: a process that a script
 // starts, waits for, and stops.
 //
-//	start NAME PROGRAM ARG…   run PROGRAM until its ready line, whose words
-//	                          KEY=VALUE become variables NAME_KEY
-//	finish NAME               send it SIGTERM; it must end with status 0
-//	exits STATUS PROGRAM ARG… run PROGRAM, which must end with STATUS
+//	start NAME PROGRAM ARG…          run PROGRAM until its ready line, whose words
+//	                                 KEY=VALUE become variables NAME_KEY
+//	await NAME PATTERN PROGRAM ARG…  run PROGRAM until it writes a line that
+//	                                 matches PATTERN
+//	finish NAME [STATUS]             send it SIGTERM; it must end with STATUS,
+//	                                 else 0; its output is in NAME.stdout and
+//	                                 NAME.stderr
+//	exits STATUS PROGRAM ARG…        run PROGRAM, which must end with STATUS
 package scripttest
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +41,7 @@ func Params(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":  start,
+			"await":  await,
 			"finish": finish,
 			"exits":  exits,
 		},
@@ -52,64 +58,108 @@ type daemons struct {
 
 // A daemon is a running process.
 type daemon struct {
-	cmd    *exec.Cmd
-	stderr bytes.Buffer // complete after done
-	done   chan struct{}
-	err    error // of the process, after done
+	cmd            *exec.Cmd
+	stdout, stderr output
+	done           chan struct{} // closed when the process has ended
+}
+
+// An output collects what a process writes, and finds the first line that
+// matches a pattern.
+type output struct {
+	pattern *regexp.Regexp
+	found   chan string // holds one
+	text    []byte      // may be read when the process has ended
+	line    []byte      // the last, not complete yet
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.text = append(o.text, b...)
+	o.line = append(o.line, b...)
+	for {
+		line, rest, ok := bytes.Cut(o.line, []byte("\n"))
+		if !ok {
+			return len(b), nil
+		}
+		if o.pattern.Match(line) {
+			select {
+			case o.found <- string(line):
+			default: // an earlier one was found
+			}
+		}
+		o.line = rest
+	}
 }
 
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: start NAME PROGRAM ARG…")
 	}
-	name := args[0]
-	all := ts.Value(daemonsKey{}).(*daemons)
-	d := &daemon{cmd: exec.Command(args[1], args[2:]...), done: make(chan struct{})}
-	d.cmd.Dir, d.cmd.Env, d.cmd.Stderr = ts.MkAbs("."), all.env, &d.stderr
-	stdout, err := d.cmd.StdoutPipe()
+	line := run(ts, args[0], regexp.MustCompile("^ready "), args[1:])
+	for word := range strings.FieldsSeq(line) {
+		if key, value, ok := strings.Cut(word, "="); ok {
+			ts.Setenv(args[0]+"_"+key, value)
+		}
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: await NAME PATTERN PROGRAM ARG…")
+	}
+	pattern, err := regexp.Compile(args[1])
 	ts.Check(err)
+	run(ts, args[0], pattern, args[2:])
+}
+
+// run runs a process and returns the first line it writes that matches.
+func run(ts *testscript.TestScript, name string, pattern *regexp.Regexp, args []string) string {
+	all := ts.Value(daemonsKey{}).(*daemons)
+	d := &daemon{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
+	found := make(chan string, 1)
+	d.stdout = output{pattern: pattern, found: found}
+	d.stderr = output{pattern: pattern, found: found}
+	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = ts.MkAbs("."), &d.stdout, &d.stderr
+	d.cmd.Env = append(slices.Clip(all.env), "HOME="+ts.Getenv("HOME"), "XDG_CONFIG_HOME="+ts.Getenv("XDG_CONFIG_HOME"))
 	ts.Check(d.cmd.Start())
-	ready := make(chan string, 1)
 	go func() {
 		defer close(d.done)
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			if text, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-				ready <- text
-				break
-			}
-		}
-		io.Copy(io.Discard, stdout)
-		d.err = d.cmd.Wait()
+		d.cmd.Wait() // its result is in ProcessState
 	}()
 	ts.Defer(func() {
 		d.cmd.Process.Kill() // fails if it has ended
 		<-d.done
 	})
+	all.byName[name] = d
 	select {
-	case text := <-ready:
-		for word := range strings.FieldsSeq(text) {
-			if key, value, ok := strings.Cut(word, "="); ok {
-				ts.Setenv(name+"_"+key, value)
-			}
-		}
+	case line := <-found:
+		return line
 	case <-d.done:
-		ts.Fatalf("%s ended before it was ready: %v\n%s", name, d.err, &d.stderr)
 	case <-time.After(patience):
 		d.cmd.Process.Kill()
 		<-d.done
-		ts.Fatalf("%s is not ready after %v\n%s", name, patience, &d.stderr)
 	}
-	all.byName[name] = d
+	select {
+	case line := <-found: // its last words
+		return line
+	default:
+	}
+	ts.Fatalf("%s wrote no line that matches %v: %v\n%s%s", name, pattern, d.cmd.ProcessState, d.stdout.text, d.stderr.text)
+	return ""
 }
 
 func finish(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: finish NAME")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: finish NAME [STATUS]")
 	}
 	d := ts.Value(daemonsKey{}).(*daemons).byName[args[0]]
 	if d == nil {
 		ts.Fatalf("%s was not started", args[0])
+	}
+	want := 0
+	if len(args) == 2 {
+		var err error
+		want, err = strconv.Atoi(args[1])
+		ts.Check(err)
 	}
 	ts.Check(d.cmd.Process.Signal(syscall.SIGTERM))
 	select {
@@ -117,10 +167,11 @@ func finish(ts *testscript.TestScript, neg bool, args []string) {
 	case <-time.After(patience):
 		ts.Fatalf("%s does not stop", args[0])
 	}
-	if d.err != nil {
-		ts.Fatalf("%s: %v\n%s", args[0], d.err, &d.stderr)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stdout"), d.stdout.text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stderr"), d.stderr.text, 0o600))
+	if got := d.cmd.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("%s: %v, want status %d\n%s", args[0], d.cmd.ProcessState, want, d.stderr.text)
 	}
-	ts.Logf("%s wrote to stderr:\n%s", args[0], &d.stderr)
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
