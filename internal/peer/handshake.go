@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -255,13 +256,17 @@ func (p *Peer) onCookie(now time.Time, src source, m wire.CookieReply) {
 
 // onResponse takes the answer to our initiation.
 func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
+	sum := sha256.Sum256(pkt)
 	res, err := p.exchange.HandleResponse(now, pkt)
 	if err != nil {
-		// Most likely a copy that took another way. It is not authenticated any
-		// more, as the keys that would do so are gone; the source will be learned
-		// from what is sealed.
+		// A copy of the response that was accepted, by another way, shows where
+		// the peer is: through the SN it comes without an address.
+		if src.link != nil && sum == p.accepted {
+			p.paths.HandleSource(now, src.link, src.addr, false)
+		}
 		return
 	}
+	p.accepted = sum
 	switch res.Kind {
 	case noise.ResultEstablished:
 		p.learn(now, res.Answer.Device)

@@ -53,6 +53,7 @@ type Peer struct {
 	device    *identity.Device // nil until known
 	refs      []identity.Ref   // SNs that tickets name for the peer
 	observed  netip.AddrPort   // where an SN saw the peer last
+	accepted  [32]byte         // SHA-256 of the last response that was accepted
 	current   *channel         // confirmed; nil before
 	tentative *channel         // we answered, the peer has not confirmed
 	response  []byte           // what knocks carry while tentative
