@@ -80,11 +80,12 @@ func TestStack(t *testing.T) {
 
 			dir := t.TempDir()
 			ref := sn.Start(bin+"/bdt-sn", "--key", dir+"/sn.pem", "--listen", ":8443", "--advertise", test.sn).Ready()["ref"]
-			up := bob.Start(bin+"/bdt", "up", "--key", dir+"/bob.pem", "--sn", ref, "--serve", "echo").Ready()
+			up := bob.Start(bin+"/bdt", "up", "-v", "--key", dir+"/bob.pem", "--sn", ref, "--serve", "echo").Ready()
 			if _, err := alice.Run(t.Context(), bin+"/bdt", "id", "new", "--out", dir+"/alice.pem"); err != nil {
 				t.Fatal(err)
 			}
-			pongs := ping(t, alice, bin+"/bdt", "ping", up["id"], "-c", "5", "--key", dir+"/alice.pem", "--sn", ref, "--json")
+			pongs := ping(t, alice, bin+"/bdt", "ping", up["id"], "-v", "-c", "5", "--interval", "250ms",
+				"--key", dir+"/alice.pem", "--sn", ref, "--json")
 			if last := pongs[len(pongs)-1]; last.Path != test.want {
 				t.Errorf("the path is %s (%s), want %s", last.Path, last.Addr, test.want)
 			}
@@ -112,10 +113,11 @@ type pong struct {
 	RTT  float64 `json:"rtt_ms"`
 }
 
-// pings is how many are sent, and a few seconds is what they may take in all.
-const pingsTimeout = 20 * time.Second
+// pingsTimeout is for five pings, of which the last leaves a second after the
+// first was answered: people wait a few seconds for that, not longer.
+const pingsTimeout = 8 * time.Second
 
-// ping runs a ping of five and returns the answers, none of which may be missing.
+// ping runs a ping of five and returns the answers, of which none may be missing.
 func ping(t *testing.T, n *Node, name string, args ...string) (pongs []pong) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), pingsTimeout)
