@@ -120,7 +120,7 @@ func (w *world) dualStack(name, wan4, addr6 string) *netsim.Host {
 func (w *world) public(name string, delay time.Duration, addrs ...string) *netsim.Host {
 	w.t.Helper()
 	h := w.net.Host(name)
-	netsim.Must(w.net.Connect(h, w.core, netsim.LinkConfig{Delay: delay}, addrs...))
+	w.links[name] = netsim.Must(w.net.Connect(h, w.core, netsim.LinkConfig{Delay: delay}, addrs...))
 	return h
 }
 
