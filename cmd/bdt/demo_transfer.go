@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -29,19 +30,24 @@ type receiver struct {
 	gap   time.Duration // the longest between two arrivals since the mark
 }
 
-// serve answers one stream.
+// serve takes what one stream brings.
 func (r *receiver) serve(ln *bdt.Listener) error {
 	c, err := ln.Accept()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	return r.receive(c)
+}
+
+// receive reads what has been announced, and answers.
+func (r *receiver) receive(c io.ReadWriter) error {
 	var size [8]byte
 	if _, err := io.ReadFull(c, size[:]); err != nil {
 		return err
 	}
 	hash := sha256.New()
-	n, err := io.Copy(hash, io.TeeReader(io.LimitReader(c, int64(binary.BigEndian.Uint64(size[:]))), r))
+	n, err := io.CopyN(io.MultiWriter(hash, r), c, int64(binary.BigEndian.Uint64(size[:])))
 	if err != nil {
 		return err
 	}
@@ -83,8 +89,7 @@ func (r *receiver) stall() time.Duration {
 	return r.gap
 }
 
-// send sends size random bytes to a device's demo service, and checks the
-// count and the hash that come back.
+// send sends size random bytes to a device's demo service.
 func send(ctx context.Context, stack *bdt.Stack, id identity.ID, size int64) error {
 	c, err := stack.Dial(ctx, id, demoService)
 	if err != nil {
@@ -93,17 +98,27 @@ func send(ctx context.Context, stack *bdt.Stack, id identity.ID, size int64) err
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Reset(0) })
 	defer stop()
+	if err := transmit(c, size); err != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return nil
+}
+
+// transmit sends size random bytes, and checks the count and the hash that
+// come back.
+func transmit(c io.ReadWriter, size int64) error {
 	if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(size))); err != nil {
 		return err
 	}
+	var seed [32]byte
+	crand.Read(seed[:])
 	hash := sha256.New()
-	random := rand.NewChaCha8([32]byte{1})
-	if _, err := io.CopyN(io.MultiWriter(c, hash), random, size); err != nil {
-		return errors.Join(ctx.Err(), err)
+	if _, err := io.CopyN(io.MultiWriter(c, hash), rand.NewChaCha8(seed), size); err != nil {
+		return err
 	}
 	var answer [8 + sha256.Size]byte
 	if _, err := io.ReadFull(c, answer[:]); err != nil {
-		return errors.Join(ctx.Err(), err)
+		return err
 	}
 	if n := binary.BigEndian.Uint64(answer[:8]); n != uint64(size) {
 		return fmt.Errorf("sent %d bytes, %d arrived", size, n)

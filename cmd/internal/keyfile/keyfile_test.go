@@ -1,12 +1,19 @@
 package keyfile_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
+	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
 	"github.com/bdtnet/bdt/identity"
 )
@@ -57,5 +64,32 @@ func TestLoadOrMakeDamaged(t *testing.T) {
 	below := filepath.Join(path, "key.pem")
 	if _, _, err := keyfile.LoadOrMake(below); err == nil {
 		t.Error("made a key file below a file")
+	}
+}
+
+// Whatever is wrong, the reader is told what to do.
+func TestExplain(t *testing.T) {
+	for cause, want := range map[error]string{
+		identity.ErrPermissions: "run 'chmod 600 x.pem'",
+		fs.ErrExist:             "choose another name",
+		identity.ErrMalformed:   "restore it",
+		identity.ErrKeyMismatch: "restore it",
+		fs.ErrPermission:        "name a file that you can read and write",
+	} {
+		c := &cobra.Command{Use: "x", RunE: func(*cobra.Command, []string) error {
+			return keyfile.Explain(fmt.Errorf("open: %w", cause), "x.pem")
+		}}
+		var stderr bytes.Buffer
+		c.SetErr(&stderr)
+		c.SetArgs(nil)
+		if status := command.Run(context.Background(), c); status != command.Failed {
+			t.Errorf("%v: status %d", cause, status)
+		}
+		if _, next, _ := strings.Cut(stderr.String(), "\nnext: "); !strings.Contains(next, want) {
+			t.Errorf("%v: advice %q, want %q", cause, next, want)
+		}
+	}
+	if err := keyfile.Explain(nil, "x.pem"); err != nil {
+		t.Errorf("Explain(nil) = %v", err)
 	}
 }

@@ -20,12 +20,17 @@ type Terminal struct {
 	colours bool
 }
 
-// New returns the terminal behind w. It is live if w is a terminal that can
-// move its cursor; colours are also off if the environment has a NO_COLOR that
-// is not empty (https://no-color.org).
+// New returns the terminal behind w, as the environment describes it.
 func New(w io.Writer, getenv func(string) string) *Terminal {
 	f, ok := w.(*os.File)
-	live := ok && term.IsTerminal(int(f.Fd())) && getenv("TERM") != "dumb"
+	return newTerminal(w, ok && term.IsTerminal(int(f.Fd())), getenv)
+}
+
+// newTerminal returns a terminal that is live if it can move its cursor.
+// Colours are also off if the environment has a NO_COLOR that is not empty
+// (https://no-color.org).
+func newTerminal(w io.Writer, tty bool, getenv func(string) string) *Terminal {
+	live := tty && getenv("TERM") != "dumb"
 	return &Terminal{w, live, live && getenv("NO_COLOR") == ""}
 }
 

@@ -48,3 +48,22 @@ func TestLive(t *testing.T) {
 		t.Errorf("the line is not cleared: %q", got)
 	}
 }
+
+func TestEnvironment(t *testing.T) {
+	for _, tc := range []struct {
+		env           map[string]string
+		tty           bool
+		live, colours bool
+	}{
+		{map[string]string{"TERM": "xterm"}, true, true, true},
+		{map[string]string{"TERM": "xterm"}, false, false, false},
+		{map[string]string{"TERM": "dumb"}, true, false, false},
+		{map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, true, true, false},
+		{map[string]string{"TERM": "xterm", "NO_COLOR": ""}, true, true, true},
+	} {
+		term := newTerminal(nil, tc.tty, func(key string) string { return tc.env[key] })
+		if term.live != tc.live || term.colours != tc.colours {
+			t.Errorf("%v, tty %v: live %v, colours %v", tc.env, tc.tty, term.live, term.colours)
+		}
+	}
+}
