@@ -49,9 +49,10 @@ func (s *Server) newCall(r *request, m *wire.Call, c *call, caller peer) {
 	c.ready.Store(true)
 	s.count.callsMade.Add(1)
 
-	s.announce(c, callee.session, callee.at, r.clock, r.now)
+	// The caller first: its NAT should be open by the time the callee punches.
 	ans := c.replyAt(r.now)
 	s.reply(r, &ans)
+	s.announce(c, callee.session, callee.at, r.clock, r.now)
 	s.remembered.put(r.now, c)
 	if s.unacked[0].put(r.now, c) {
 		s.wakeKeeper()

@@ -32,9 +32,9 @@ func TestKnockSchedule(t *testing.T) {
 		{"answer told", Answering, Candidate{Origin: OriginSN}, nil, all[:4], nil},
 		{"sealed observed", Sealed, Candidate{Origin: OriginObserved}, nil, all, nil},
 		{"sealed told", Sealed, Candidate{Origin: OriginPeer}, nil, all[:4], nil},
-		{"punch", Calling, Candidate{Origin: OriginObserved, Start: epoch.Add(40 * ms), Opener: true}, shift(42 * ms), nil, all[:1]},
-		{"no opener for told", Calling, Candidate{Origin: OriginSN, Start: epoch.Add(40 * ms), Opener: true}, shift(42 * ms)[:4], nil, nil},
-		{"no opener when it is late", Calling, Candidate{Origin: OriginObserved, Start: epoch.Add(-3 * ms), Opener: true}, all, nil, nil},
+		{"punch", Calling, Candidate{Origin: OriginObserved, Start: epoch.Add(40 * ms), Opener: true}, shift(40*ms + guard), nil, all[:1]},
+		{"no opener for told", Calling, Candidate{Origin: OriginSN, Start: epoch.Add(40 * ms), Opener: true}, shift(40*ms + guard)[:4], nil, nil},
+		{"no opener when it is late", Calling, Candidate{Origin: OriginObserved, Start: epoch.Add(-guard - ms), Opener: true}, all, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestKnockAfterWaiting(t *testing.T) {
 	n.s.SetStage(n.now, Calling)
 	n.run(1100 * ms)
 	n.wantTimes(epoch.Add(time.Second), Knock, alpha, 0, 50*ms, 150*ms, 350*ms)
-	n.wantTimes(epoch.Add(time.Second), Knock, beta, 1002*ms, 1052*ms)
+	n.wantTimes(epoch.Add(time.Second), Knock, beta, 1000*ms+guard, 1050*ms+guard)
 }
 
 // A stranger named again and again gets no more knocks within strangerRenewal, nor
@@ -254,10 +254,10 @@ func TestPunchAgain(t *testing.T) {
 	n.run(time.Second)
 	n.s.AddCandidate(n.now, first) // a repeated message changes nothing
 	n.run(time.Second)
-	n.wantTimes(epoch, Knock, alpha, 12*ms, 62*ms, 162*ms, 362*ms, 762*ms, 1562*ms)
+	n.wantTimes(epoch, Knock, alpha, 10*ms+guard, 60*ms+guard, 160*ms+guard, 360*ms+guard, 760*ms+guard, 1560*ms+guard)
 	at := n.now
 	n.s.AddCandidate(n.now, Candidate{Addr: alpha, Origin: OriginObserved, Start: at.Add(30 * ms), Opener: true})
 	n.run(150 * ms)
 	n.wantTimes(at, Open, alpha, 0)
-	n.wantTimes(at, Knock, alpha, 32*ms, 82*ms)
+	n.wantTimes(at, Knock, alpha, 30*ms+guard, 80*ms+guard)
 }

@@ -5,7 +5,7 @@ import "time"
 // Knocking (spec §3).
 const (
 	// guard makes up for the SN's two messages not arriving at the same instant.
-	guard = 2 * time.Millisecond
+	guard = 4 * time.Millisecond
 
 	openerHops = 4 // of an Opener: past our NATs, short of the peer's
 

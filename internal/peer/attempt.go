@@ -17,6 +17,10 @@ const (
 	// calleeInitiates is how long we wait for the initiation of a peer that was
 	// called without one before we make our own.
 	calleeInitiates = time.Second
+	// callerHold is for how long the caller leaves the first punch at a NAT to the
+	// callee: whatever comes from the callee proves that its own NAT is open, and
+	// until then a packet of ours could take the port that it needs there.
+	callerHold = 100 * time.Millisecond
 	// firstRound is the time between the first two rounds of calls; it doubles.
 	firstRound = time.Second
 	// roundsUnknown is after how many rounds of "not found" from everybody, with no
@@ -247,7 +251,7 @@ func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.C
 	if bare && !p.exchange.Pending() && p.tentative == nil && p.current == nil {
 		a.initiate = now.Add(calleeInitiates)
 	}
-	p.addCandidates(now, r.Candidates, path.OriginSN, now.Add(r.Wait))
+	p.addCandidates(now, r.Candidates, path.OriginSN, now.Add(r.Wait+callerHold))
 }
 
 // afterFailures ends an attempt that has nothing left to hope for.

@@ -130,8 +130,8 @@ func (t *routeTable) claim(src source, sink socket.Sink) {
 	switch {
 	case i >= 0 && t.routes[i].sink == sink:
 	case i >= 0:
+		src.link.ReplaceRoute(src.addr, t.routes[i].sink, sink)
 		t.routes[i].sink = sink
-		src.link.SetRoute(src.addr, sink)
 	case src.link.AddRoute(src.addr, sink):
 		t.addLocked(src, sink)
 	}
@@ -171,9 +171,8 @@ func (t *routeTable) redirect(sink socket.Sink) {
 	defer t.mu.Unlock()
 	for i := range t.routes {
 		r := &t.routes[i]
-		r.link.DeleteRoute(r.addr, r.sink)
+		r.link.ReplaceRoute(r.addr, r.sink, sink)
 		r.sink = sink
-		r.link.AddRoute(r.addr, sink)
 	}
 }
 

@@ -29,6 +29,8 @@ type Link interface {
 	AddRoute(from netip.AddrPort, sink socket.Sink) bool
 	// SetRoute is AddRoute whoever has them.
 	SetRoute(from netip.AddrPort, sink socket.Sink)
+	// ReplaceRoute has engine packets delivered to sink, if they are to old.
+	ReplaceRoute(from netip.AddrPort, old, sink socket.Sink)
 	// DeleteRoute takes that back, if the route is still to sink.
 	DeleteRoute(from netip.AddrPort, sink socket.Sink)
 }

@@ -76,6 +76,7 @@ func (p *Peer) openSealed(src source, b []byte) {
 		return
 	}
 	p.routes.claim(src, ch.conn.lane)
+	ch.conn.lane.begin(src)
 	p.post(func(now time.Time) { p.onSealed(now, ch, src, msg) })
 }
 

@@ -201,6 +201,11 @@ func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) 
 	case o.Link != nil:
 		p.steer(now, ch.conn, source{o.Link, o.Addr})
 	}
+	if to := p.guess(); o.Via != nil && to.link != nil && p.attempt != nil {
+		// We called, and the callee, who has opened its NAT by now, could not
+		// reach us: we are not where the SN sees us.
+		p.sendTo(now, to, pkt)
+	}
 }
 
 // newChannel makes the channel of an association. If that goes on with the
@@ -227,7 +232,7 @@ func (p *Peer) respond(now time.Time, in *noise.Incoming, o Origin, pkt []byte) 
 	if o.Via == nil {
 		p.sendTo(now, source{o.Link, o.Addr}, pkt)
 	} else if err := o.Via.Signal(p.cfg.ID, pkt); err != nil {
-		p.log.Debug("response was not signalled", "err", err)
+		p.log.Debug("answer was not signalled", "err", err)
 	}
 }
 

@@ -46,6 +46,14 @@ func (l *lane) at(t int64) time.Time {
 	return l.epoch.Add(time.Duration(t - 1))
 }
 
+// begin has engine packets go to src if there is no route yet. The engine may
+// answer the packet behind the one that opened before the owner has seen either.
+func (l *lane) begin(src source) {
+	if l.route.Load() == nil {
+		l.route.CompareAndSwap(nil, &route{src.link, src.addr})
+	}
+}
+
 // WritePackets implements session.Carrier.
 func (l *lane) WritePackets(b []byte, segmentSize int, ecn uint8) {
 	r := l.route.Load()

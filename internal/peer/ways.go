@@ -3,6 +3,7 @@ package peer
 import (
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/path"
@@ -97,17 +98,32 @@ func (p *Peer) chooseSource(now time.Time, c *connection, src source) {
 	}
 }
 
-// addCandidates adds what the peer, or an SN for it, said. An address that the
-// SN saw is not knocked before start.
+// addCandidates adds what the peer, or an SN for it, said. The address that the
+// SN saw is not knocked at before start, unless there is no NAT.
 func (p *Peer) addCandidates(now time.Time, list []wire.Candidate, origin path.Origin, start time.Time) {
 	for i, c := range list {
 		pc := path.Candidate{Addr: c.Addr, Kind: c.Kind, Origin: origin}
 		if i == 0 && origin == path.OriginSN && c.Kind == wire.CandidateServerReflexive {
-			pc.Origin, pc.Start, pc.Opener = path.OriginObserved, start, true
+			pc.Origin = path.OriginObserved
 			p.observed = c.Addr
+			if !isOpen(list, c.Addr) {
+				pc.Start, pc.Opener = start, true
+			}
 		}
 		p.paths.AddCandidate(now, pc)
 	}
+}
+
+// isOpen reports whether the peer names an address as one of its own interfaces,
+// or one that its operator or its router has opened.
+func isOpen(list []wire.Candidate, addr netip.AddrPort) bool {
+	return slices.ContainsFunc(list, func(c wire.Candidate) bool {
+		switch c.Kind {
+		case wire.CandidateHost, wire.CandidateConfigured, wire.CandidateMapped:
+			return c.Addr == addr
+		}
+		return false
+	})
 }
 
 // addEndpoints adds published addresses. While the descriptor is not known,

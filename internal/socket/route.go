@@ -58,6 +58,17 @@ func (r *routes) add(from netip.AddrPort, sink Sink) bool {
 	return !taken || held == sink
 }
 
+// replace is set, if the route is to old.
+func (r *routes) replace(from netip.AddrPort, old, sink Sink) {
+	sh := r.shard(from)
+	sh.mu.Lock()
+	if sh.m[from] == old {
+		sh.m[from] = sink
+	}
+	sh.mu.Unlock()
+	r.gen.Add(1)
+}
+
 func (r *routes) delete(from netip.AddrPort, sink Sink) {
 	sh := r.shard(from)
 	sh.mu.Lock()

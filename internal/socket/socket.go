@@ -129,6 +129,10 @@ func (s *Socket) Close() error {
 	return s.closeErr
 }
 
+// ReplaceRoute has the QUIC packets from a source delivered to sink, if they are
+// delivered to old. No packet finds neither.
+func (s *Socket) ReplaceRoute(from netip.AddrPort, old, sink Sink) { s.routes.replace(from, old, sink) }
+
 // AddRoute is SetRoute where no other sink has the source yet. It reports
 // whether the route is there.
 func (s *Socket) AddRoute(from netip.AddrPort, sink Sink) bool { return s.routes.add(from, sink) }
