@@ -87,6 +87,12 @@ func (s *Set) knock(now time.Time, p *path) {
 		p.knockAt = time.Time{} // SetStage goes on
 		return
 	}
+	if s.stage == Answering && !p.vouched() || s.stage == Calling && p.cand == nil && !p.vouched() {
+		// Each copy of the initiation that came from there has been answered: more
+		// could go to a third party, whose address it bears.
+		p.knockAt, p.knockStage = time.Time{}, s.stage // SetStage goes on
+		return
+	}
 	if p.knocksLeft() <= 0 {
 		s.endRound(now, p)
 		return

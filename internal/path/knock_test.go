@@ -177,13 +177,13 @@ func TestProbeBeforeUse(t *testing.T) {
 	n = newRig(t)
 	n.s.stage = Answering
 	n.s.HandleSource(n.now, n.link, alpha, false)
-	if got := kinds(n.s.Poll(n.now)); !slices.Equal(got, []ActionKind{Knock, Use}) {
+	if got := kinds(n.s.Poll(n.now)); !slices.Equal(got, []ActionKind{Use}) {
 		t.Errorf("responder, at the initiation: %v", got)
 	}
 	n.s.SetStage(n.now, Sealed)
 	n.s.HandleProbe(n.now, n.link, beta, wire.Probe{Token: 7})
 	acts := n.s.Poll(n.now)
-	if got := kinds(acts); !slices.Equal(got, []ActionKind{SendProbe, Use, SendReply}) {
+	if got := kinds(acts); !slices.Equal(got, []ActionKind{SendProbe, Use, SendReply, SendProbe}) {
 		t.Fatalf("responder, at the first sealed probe: %v", got)
 	}
 	if acts[1].Addr != beta {
@@ -191,6 +191,33 @@ func TestProbeBeforeUse(t *testing.T) {
 	}
 	if want := (wire.ProbeReply{Token: 7, Observed: beta}); acts[2].Addr != beta || acts[2].Reply != want {
 		t.Errorf("reply %+v", acts[2])
+	}
+}
+
+// The source of an initiation may be forged. While nothing but that says that the
+// peer is there nothing is sent, however long it lasts and whatever else is told of
+// the address; nor is anybody called to find what was never there.
+func TestUnconfirmedSourceGetsNothing(t *testing.T) {
+	for _, stage := range []Stage{Calling, Answering} {
+		n := newRig(t)
+		n.s.SetStage(n.now, stage)
+		for range 3 {
+			n.s.HandleSource(n.now, n.link, alpha, false)
+		}
+		if stage == Answering {
+			n.s.AddCandidate(n.now, Candidate{Addr: alpha, Kind: wire.CandidateHost, Origin: OriginSN})
+		}
+		n.run(time.Minute)
+		for _, a := range n.sent {
+			if a.Kind != Use {
+				t.Errorf("stage %d: action %d at %v", stage, a.Kind, a.at)
+			}
+		}
+		at := n.now
+		n.s.SetStage(n.now, Sealed)
+		n.s.HandleSource(n.now, n.link, alpha, true)
+		n.run(10 * ms)
+		n.wantTimes(at, SendProbe, alpha, 0)
 	}
 }
 

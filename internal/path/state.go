@@ -90,6 +90,12 @@ func (p *path) known() bool {
 	return p.source || p.link.Transport != TransportUDP || p.cand != nil && p.cand.observed
 }
 
+// vouched reports whether p does not owe it to the source of an initiation alone,
+// which may be forged, that the peer is believed to be there.
+func (p *path) vouched() bool {
+	return p.sealed || p.proven() || p.link.Transport != TransportUDP || !p.source || p.cand != nil && p.cand.observed
+}
+
 // proven reports whether a probe was ever answered from there.
 func (p *path) proven() bool { return p.rtt.known }
 

@@ -35,6 +35,9 @@ func (p *Peer) perform(now time.Time) {
 		case path.Use:
 			p.use(now, to)
 		case path.Recall:
+			if p.current == nil && p.attempt == nil {
+				continue // who was here has proven nothing, and is not wanted
+			}
 			p.record.add(now, "no path answers: calling again")
 			p.recover(now)
 		case path.Lost:

@@ -1,0 +1,63 @@
+package bdt_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/wire"
+	"github.com/bdtnet/bdt/netsim"
+)
+
+// A victim's link, and what came over it.
+type victim struct {
+	addr           netip.AddrPort
+	packets, bytes int
+	types          map[wire.Type]int
+}
+
+// victim makes a host that nobody asked to send anything.
+func (w *world) victim(addr string) *victim {
+	w.t.Helper()
+	v := &victim{addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 4000), types: map[wire.Type]int{}}
+	host := w.net.Host("victim")
+	link := netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: time.Millisecond}, addr))
+	link.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
+		if p.Dst == v.addr {
+			v.packets++
+			v.bytes += len(p.Data)
+			t, _ := wire.ControlType(p.Data)
+			v.types[t]++
+		}
+		emit(p, 0)
+	})
+	return v
+}
+
+// An initiation with a forged source brings the owner of that address no more
+// bytes than the forger has sent, whatever it claims and however long one waits.
+func TestForgedSourceIsNotAmplified(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost))
+		defer closeAll(t, bob)
+		v := w.victim("198.51.100.99")
+		r := w.rogue("203.0.113.66")
+		defer r.close()
+		sent := 0
+		for range 3 {
+			r.device = newDevice(t, "rogue")
+			r.local = noise.NewLocal(r.device)
+			b := r.initiate(r.local, bob).Packet()
+			sent += len(b)
+			r.send(v.addr, addrOf(bob, bobHost), b)
+		}
+		time.Sleep(2 * time.Minute)
+		if v.packets == 0 {
+			t.Error("nothing came: this proves nothing")
+		}
+		if v.bytes > sent {
+			t.Errorf("%d bytes brought the victim %d, in %v", sent, v.bytes, v.types)
+		}
+	})
+}
