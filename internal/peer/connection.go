@@ -53,6 +53,7 @@ func (p *Peer) onStarted(now time.Time, c *connection, s session.Session, err er
 		return
 	}
 	c.session = s
+	c.lane.open.Store(true)
 	p.live.Store(c)
 	p.record.add(now, "session open")
 	p.finishAttempt()

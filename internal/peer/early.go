@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/bdtnet/bdt/internal/session"
 	"github.com/bdtnet/bdt/internal/socket"
 )
 
@@ -17,7 +18,8 @@ const (
 
 // An earlySink holds the engine packets that follow a plausible Response until
 // the keys exist, and passes everything on from then. Nothing proves a Response
-// before: the session that there is already, if any, gets all packets, too.
+// before: the session that there is already, if any, gets all packets, too, but
+// those that begin a session. It has begun, and would refuse them aloud.
 type earlySink struct {
 	mu   sync.Mutex
 	held []earlyRun  // until next is set
@@ -30,19 +32,25 @@ type earlyRun struct {
 	b           []byte
 	segmentSize int
 	ecn         uint8
+	given       bool // to live
 }
 
 // Deliver implements socket.Sink.
 func (e *earlySink) Deliver(b []byte, segmentSize int, ecn uint8) {
 	e.mu.Lock()
-	next := e.heirLocked()
-	if e.next == nil && len(e.held) < maxEarlyPackets && e.size+len(b) <= maxEarlyBytes {
-		e.held = append(e.held, earlyRun{slices.Clone(b), segmentSize, ecn})
-		e.size += len(b)
+	to := e.heirLocked()
+	if e.next == nil {
+		if session.Begins(b, segmentSize) {
+			to = nil
+		}
+		if len(e.held) < maxEarlyPackets && e.size+len(b) <= maxEarlyBytes {
+			e.held = append(e.held, earlyRun{slices.Clone(b), segmentSize, ecn, to != nil})
+			e.size += len(b)
+		}
 	}
 	e.mu.Unlock()
-	if next != nil {
-		next.Deliver(b, segmentSize, ecn)
+	if to != nil {
+		to.Deliver(b, segmentSize, ecn)
 	}
 }
 
@@ -72,13 +80,13 @@ func (e *earlySink) forget(sink socket.Sink) {
 // release hands what was held to next, and everything after it.
 func (e *earlySink) release(next socket.Sink) {
 	e.mu.Lock()
-	held := e.held
-	if e.live == next {
-		held = nil // it has them
-	}
+	held, live := e.held, e.live
 	e.held, e.size, e.next = nil, 0, next
 	e.mu.Unlock()
 	for _, r := range held {
+		if r.given && live == next {
+			continue // it has them
+		}
 		next.Deliver(r.b, r.segmentSize, r.ecn)
 	}
 }

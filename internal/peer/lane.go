@@ -24,6 +24,7 @@ type lane struct {
 	// Times of the last packet in either direction, in nanoseconds of the
 	// lane's own clock (see now). The owner polls them while idle is false.
 	sent, received atomic.Int64
+	open           atomic.Bool   // the session is: see Deliver
 	idle           atomic.Bool   // nobody polls: the next packet sent calls wake
 	wake           func()        // posts to the owner; does not block
 	epoch          time.Time     // zero of the clock, with its monotonic reading
@@ -71,7 +72,14 @@ func (l *lane) WritePackets(b []byte, segmentSize int, ecn uint8) {
 }
 
 // Deliver implements the socket's sink: packets that came from a routed source.
+//
+// What begins a session is not for one that is open. When the peer has lost it, the
+// first packet of the next one may come ahead of the word of that; the engine would
+// refuse it, and the peer give up what it had just begun.
 func (l *lane) Deliver(b []byte, segmentSize int, ecn uint8) {
+	if l.open.Load() && session.Begins(b, segmentSize) {
+		return
+	}
 	l.received.Store(l.now())
 	l.port.Deliver(b, segmentSize, ecn)
 }

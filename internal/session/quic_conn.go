@@ -1,8 +1,11 @@
 package session
 
 import (
+	"encoding/binary"
 	"net"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // virtualIP and virtualPort are the address that quic-go believes both ends
@@ -54,6 +57,28 @@ func (c *virtualConn) nextPacket(wait bool) (b []byte, from *quicPort, ecn uint8
 		}
 		return b, r.port, r.ecn, nil
 	}
+}
+
+// isInitial reports whether a packet starts with an Initial of QUIC version 1
+// (RFC 9000 §17.2.2).
+func isInitial(b []byte) bool {
+	return len(b) >= 5 && b[0]&0xf0 == 0xc0 && binary.BigEndian.Uint32(b[1:]) == uint32(quic.Version1)
+}
+
+// Begins reports whether a run, given as to [Port.Deliver], holds a packet that
+// may be the first of a session.
+func Begins(run []byte, segmentSize int) bool {
+	if segmentSize <= 0 {
+		segmentSize = len(run)
+	}
+	for len(run) > 0 {
+		n := min(segmentSize, len(run))
+		if isInitial(run[:n]) {
+			return true
+		}
+		run = run[n:]
+	}
+	return false
 }
 
 // write sends a run to the port that addr names, or nowhere.
