@@ -112,6 +112,7 @@ func (p *Peer) endConnection(c *connection, cause error) {
 	if e := p.expected.Load(); e != nil {
 		e.early.forget(c.lane)
 	}
+	c.lane.ended.Store(true)
 	p.routes.remove(c.lane)
 	if c.session != nil {
 		p.cfg.Host.SessionEnded(p, c.session, cause)

@@ -76,6 +76,10 @@ func (p *Peer) openSealed(src source, b []byte) {
 		return
 	}
 	p.routes.claim(src, ch.conn.lane)
+	if ch.conn.lane.ended.Load() { // by the owner, meanwhile
+		p.routes.remove(ch.conn.lane)
+		return
+	}
 	ch.conn.lane.begin(src)
 	p.post(func(now time.Time) { p.onSealed(now, ch, src, msg) })
 }
@@ -85,6 +89,7 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 	if p.channels.get(ch.assoc.LocalIndex()) != ch {
 		return // dropped since
 	}
+	p.adopt(now, src.link)
 	if ch == p.tentative {
 		p.confirm(now, ch)
 		p.chooseSource(now, ch.conn, src)

@@ -26,6 +26,7 @@ type lane struct {
 	sent, received atomic.Int64
 	open           atomic.Bool   // the session is: see Deliver
 	idle           atomic.Bool   // nobody polls: the next packet sent calls wake
+	ended          atomic.Bool   // no route may lead here any more
 	wake           func()        // posts to the owner; does not block
 	epoch          time.Time     // zero of the clock, with its monotonic reading
 	dropped        atomic.Uint64 // packets written while there was no route, or that the link refused

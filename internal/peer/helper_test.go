@@ -1,0 +1,603 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fakeLink keeps what is sent on it, and its routes.
+type fakeLink struct {
+	mu     sync.Mutex
+	sent   []sent
+	routes map[netip.AddrPort]socket.Sink
+	fail   error // what sending returns
+}
+
+type sent struct {
+	to       netip.AddrPort
+	b        []byte
+	hopLimit uint8
+}
+
+func newFakeLink() *fakeLink { return &fakeLink{routes: map[netip.AddrPort]socket.Sink{}} }
+
+func (l *fakeLink) Send(to netip.AddrPort, b []byte) error { return l.SendHopLimit(to, b, 0) }
+
+func (l *fakeLink) SendHopLimit(to netip.AddrPort, b []byte, hopLimit uint8) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, sent{to, slices.Clone(b), hopLimit})
+	return l.fail
+}
+
+func (l *fakeLink) SendRun(to netip.AddrPort, b []byte, _ int, _ uint8) error {
+	return l.Send(to, b)
+}
+
+func (l *fakeLink) AddRoute(from netip.AddrPort, sink socket.Sink) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if held := l.routes[from]; held != nil {
+		return held == sink
+	}
+	l.routes[from] = sink
+	return true
+}
+
+func (l *fakeLink) SetRoute(from netip.AddrPort, sink socket.Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.routes[from] = sink
+}
+
+func (l *fakeLink) ReplaceRoute(from netip.AddrPort, old, sink socket.Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.routes[from] == old {
+		l.routes[from] = sink
+	}
+}
+
+func (l *fakeLink) DeleteRoute(from netip.AddrPort, sink socket.Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.routes[from] == sink {
+		delete(l.routes, from)
+	}
+}
+
+func (l *fakeLink) route(from netip.AddrPort) socket.Sink {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.routes[from]
+}
+
+func (l *fakeLink) routeCount() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.routes)
+}
+
+// take returns and forgets what was sent, of one type of control packet.
+func (l *fakeLink) take(t wire.Type) (list []sent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = slices.DeleteFunc(l.sent, func(s sent) bool {
+		got, err := wire.ControlType(s.b)
+		if err != nil || got != t {
+			return false
+		}
+		list = append(list, s)
+		return true
+	})
+	return list
+}
+
+func (l *fakeLink) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = nil
+}
+
+func (l *fakeLink) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sent)
+}
+
+// A fakeEngine makes ports that open when the test says so.
+type fakeEngine struct {
+	mu    sync.Mutex
+	ports []*fakePort
+	fail  error // what Attach returns
+}
+
+func (*fakeEngine) Name() string                       { return "fake" }
+func (*fakeEngine) Capabilities() session.Capabilities { return session.Capabilities{} }
+func (*fakeEngine) Close() error                       { return nil }
+
+func (e *fakeEngine) Attach(c session.Carrier, s session.Secrets) (session.Port, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fail != nil {
+		return nil, e.fail
+	}
+	p := &fakePort{carrier: c, secrets: s, open: make(chan error, 1), closed: make(chan struct{}), session: newFakeSession()}
+	e.ports = append(e.ports, p)
+	return p, nil
+}
+
+func (e *fakeEngine) all() []*fakePort {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.ports)
+}
+
+type fakePort struct {
+	carrier session.Carrier
+	secrets session.Secrets
+	session *fakeSession
+	open    chan error // nil: the session opens
+	closed  chan struct{}
+	once    sync.Once
+
+	mu        sync.Mutex
+	delivered [][]byte
+	started   string // "dial" or "accept"
+	changes   int
+}
+
+func (p *fakePort) Deliver(b []byte, _ int, _ uint8) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delivered = append(p.delivered, slices.Clone(b))
+}
+
+func (p *fakePort) Dial(ctx context.Context) (session.Session, error) { return p.start(ctx, "dial") }
+func (p *fakePort) Accept(ctx context.Context) (session.Session, error) {
+	return p.start(ctx, "accept")
+}
+
+func (p *fakePort) start(ctx context.Context, how string) (session.Session, error) {
+	p.mu.Lock()
+	p.started = how
+	p.mu.Unlock()
+	select {
+	case err := <-p.open:
+		if err != nil {
+			return nil, err
+		}
+		return p.session, nil
+	case <-p.closed:
+		return nil, session.ErrPortClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *fakePort) PathChanged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changes++
+}
+
+func (p *fakePort) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *fakePort) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *fakePort) pathChanges() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changes
+}
+
+func (p *fakePort) got() (list []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.delivered {
+		list = append(list, string(b))
+	}
+	return list
+}
+
+func (p *fakePort) how() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.started
+}
+
+// A fakeSession does nothing but end.
+type fakeSession struct {
+	session.Session
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+func newFakeSession() *fakeSession { return &fakeSession{done: make(chan struct{})} }
+
+func (s *fakeSession) end(err error) {
+	s.once.Do(func() { s.err = err; close(s.done) })
+}
+
+func (s *fakeSession) Close(uint64, string) error { s.end(net.ErrClosed); return nil }
+func (s *fakeSession) Done() <-chan struct{}      { return s.done }
+func (s *fakeSession) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// A fakeSignaller is an SN that answers as the test says.
+type fakeSignaller struct {
+	call func(ctx context.Context, o snclient.CallOptions) (*snclient.CallReply, error)
+
+	mu      sync.Mutex
+	calls   int
+	signals [][]byte
+}
+
+func (f *fakeSignaller) Call(ctx context.Context, _ identity.ID, o snclient.CallOptions) (*snclient.CallReply, error) {
+	f.mu.Lock()
+	f.calls++
+	f.mu.Unlock()
+	return f.call(ctx, o)
+}
+
+func (f *fakeSignaller) Signal(_ identity.ID, b []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.signals = append(f.signals, slices.Clone(b))
+	return nil
+}
+
+func (f *fakeSignaller) called() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
+}
+
+func (f *fakeSignaller) take() [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.signals
+	f.signals = nil
+	return s
+}
+
+// A rig is a peer beside fakes, and the remote device's keys. It is also the
+// peer's Host.
+type rig struct {
+	t       *testing.T
+	p       *Peer
+	link    *fakeLink
+	engine  *fakeEngine
+	table   *noise.Table[*Peer]
+	local   *noise.Local // of the device under test
+	remote  *noise.Local // of the peer
+	stamper *noise.Stamper
+	index   uint32 // the remote's last receiver index
+
+	mu        sync.Mutex
+	via       []Signaller
+	answered  map[noise.Hash][]byte
+	started   []session.Session
+	ended     []error
+	described []netip.AddrPort
+}
+
+var (
+	home  = netip.MustParseAddrPort("203.0.113.1:1000") // the peer under test
+	away  = netip.MustParseAddrPort("203.0.113.2:2000") // the remote
+	other = netip.MustParseAddrPort("203.0.113.3:3000") // the remote, too
+)
+
+// inRig runs a test of a rig in virtual time. lower says whether the device
+// under test has the lower id, and so wins glare.
+func inRig(t *testing.T, lower bool, f func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, lower, 15*time.Second)
+		defer r.close()
+		f(r)
+	})
+}
+
+func newRig(t *testing.T, lower bool, timeout time.Duration) *rig {
+	t.Helper()
+	a, b := newDevice(t), newDevice(t)
+	if (a.ID().Compare(b.ID()) < 0) != lower {
+		a, b = b, a
+	}
+	r := &rig{
+		t: t, link: newFakeLink(), engine: new(fakeEngine), table: noise.NewTable[*Peer](0),
+		local: a, remote: b, stamper: noise.NewStamper(0, nil), answered: map[noise.Hash][]byte{},
+	}
+	r.p = New(Config{
+		ID:    b.ID(),
+		Local: a.ID(),
+		Exchange: func(p *Peer) *noise.Exchange {
+			return noise.NewExchange(noise.ExchangeConfig{
+				Local: a, Remote: b.ID(), Indices: r.table.For(p),
+				Stamper: noise.NewStamper(0, nil), Marks: noise.NewMarks(0),
+			})
+		},
+		Host: r, Engine: r.engine, Logger: slog.New(slog.DiscardHandler), Timeout: timeout,
+	})
+	synctest.Wait()
+	return r
+}
+
+func newDevice(t *testing.T) *noise.Local {
+	t.Helper()
+	secret := identity.GenerateSecret()
+	d, err := identity.NewDevice(secret, identity.DeviceDesc{}, identity.DeviceBody{Updated: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return noise.NewLocal(&identity.LocalDevice{Secret: secret, Device: d})
+}
+
+// close closes the peer and checks that it let go of everything.
+func (r *rig) close() {
+	r.t.Helper()
+	r.p.Close()
+	if n := r.table.Len(); n != 0 {
+		r.t.Errorf("%d receiver indices in use after Close", n)
+	}
+	if n := r.link.routeCount(); n != 0 {
+		r.t.Errorf("%d routes after Close", n)
+	}
+	for i, p := range r.engine.all() {
+		if !p.isClosed() {
+			r.t.Errorf("port %d is open after Close", i)
+		}
+	}
+	if len(r.started) != len(r.ended) {
+		r.t.Errorf("%d sessions started, %d ended", len(r.started), len(r.ended))
+	}
+}
+
+// Links implements Host.
+func (r *rig) Links() []path.LinkInfo { return []path.LinkInfo{{Link: Link(r.link), Local: home}} }
+
+// Candidates implements Host.
+func (r *rig) Candidates() []wire.Candidate { return nil }
+
+// Signallers implements Host.
+func (r *rig) Signallers([]identity.Ref) []Signaller {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.via
+}
+
+// use has the peer call through super nodes from now on.
+func (r *rig) use(via ...Signaller) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.via = via
+}
+
+// RememberResponse implements Host.
+func (r *rig) RememberResponse(_ *Peer, h noise.Hash, response []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answered[h] = response
+}
+
+// Describe implements Host.
+func (r *rig) Describe(_ identity.ID, _ Link, addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.described = append(r.described, addr)
+}
+
+// SessionStarted implements Host.
+func (r *rig) SessionStarted(_ *Peer, _ *identity.Device, s session.Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started = append(r.started, s)
+}
+
+// SessionEnded implements Host.
+func (r *rig) SessionEnded(_ *Peer, _ session.Session, cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, cause)
+}
+
+// hints lead to the remote at its address.
+func (r *rig) hints() Hints {
+	return Hints{Device: r.remote.Device(), Endpoints: []netip.AddrPort{away}}
+}
+
+// dial asks for a session in the background.
+func (r *rig) dial(h Hints) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		s, err := r.p.Session(context.Background(), h)
+		if err == nil && s == nil {
+			err = errors.New("neither a session nor an error")
+		}
+		done <- err
+	}()
+	synctest.Wait()
+	return done
+}
+
+// initiation returns the last initiation that the peer sent, read by the remote.
+func (r *rig) initiation() *noise.Incoming {
+	r.t.Helper()
+	list := r.link.take(wire.TypeInitiation)
+	if len(list) == 0 {
+		r.t.Fatal("no initiation was sent")
+	}
+	in, err := r.remote.ReadInitiation(list[len(list)-1].b)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return in
+}
+
+// accept has the remote accept an initiation.
+func (r *rig) accept(in *noise.Incoming, a noise.Accept) ([]byte, *noise.Association) {
+	r.t.Helper()
+	r.index++
+	a.Index, a.Engine = r.index, wire.EngineQUIC
+	pkt, assoc, err := in.Accept(a)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pkt, assoc
+}
+
+// control has a control packet arrive.
+func (r *rig) control(from netip.AddrPort, b []byte) {
+	r.p.HandleControl(r.link, b, from)
+	synctest.Wait()
+}
+
+// seal has a sealed message arrive.
+func (r *rig) seal(a *noise.Association, from netip.AddrPort, msg []byte) {
+	r.t.Helper()
+	b, err := a.Seal(nil, msg, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.control(from, b)
+}
+
+// initiate makes an initiation of the remote.
+func (r *rig) initiate(o noise.Offer) *noise.Initiator {
+	r.t.Helper()
+	r.index++
+	o.Index, o.Stamp = r.index, r.stamper.Next(time.Now(), r.local.ID())
+	if o.Engines == nil {
+		o.Engines = engines
+	}
+	i, err := r.remote.Initiate(r.local.Device(), o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return i
+}
+
+// incoming has an initiation arrive from an address.
+func (r *rig) incoming(i *noise.Initiator, from netip.AddrPort) {
+	r.t.Helper()
+	in, err := r.local.ReadInitiation(i.Packet())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.p.HandleIncoming(in, Origin{Link: r.link, Addr: from})
+	synctest.Wait()
+}
+
+// response returns what the peer answered to an initiation of the remote.
+func (r *rig) response(i *noise.Initiator) *noise.Answer {
+	r.t.Helper()
+	for _, s := range r.link.take(wire.TypeResponse) {
+		if a, err := i.ReadResponse(s.b); err == nil {
+			return a
+		}
+	}
+	r.t.Fatal("no response was sent")
+	return nil
+}
+
+// reply answers the probes that were sent, from where they were sent to. It
+// returns how many those were.
+func (r *rig) reply(a *noise.Association) (n int) {
+	r.t.Helper()
+	for _, s := range r.link.take(wire.TypeSealed) {
+		msg, err := a.Open(nil, s.b, time.Now())
+		if err != nil {
+			continue
+		}
+		if m, err := wire.ParseProbe(msg); err == nil {
+			n++
+			reply := wire.ProbeReply{Token: m.Token, Observed: home}
+			r.seal(a, s.to, reply.Append(nil))
+		}
+	}
+	return n
+}
+
+// alive has the remote answer probes for a time.
+func (r *rig) alive(a *noise.Association, d time.Duration) {
+	r.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		r.reply(a)
+	}
+}
+
+// connect dials the remote and opens the session. It returns the remote's keys.
+func (r *rig) connect() *noise.Association {
+	r.t.Helper()
+	done := r.dial(r.hints())
+	pkt, assoc := r.accept(r.initiation(), noise.Accept{})
+	r.control(away, pkt)
+	r.reply(assoc)
+	r.open(0)
+	if err := <-done; err != nil {
+		r.t.Fatal(err)
+	}
+	return assoc
+}
+
+// open opens the session of a port.
+func (r *rig) open(port int) {
+	r.t.Helper()
+	ports := r.engine.all()
+	if port >= len(ports) {
+		r.t.Fatalf("%d ports, none with number %d", len(ports), port)
+	}
+	ports[port].open <- nil
+	synctest.Wait()
+}
+
+// lines counts the lines of the record that are text.
+func (r *rig) lines(text string) (n int) {
+	_, lines := r.p.Explain()
+	for _, l := range lines {
+		if l.Text == text {
+			n++
+		}
+	}
+	return n
+}
