@@ -143,8 +143,8 @@ func TestAttemptStale(t *testing.T) {
 func TestAttemptDescribes(t *testing.T) {
 	inRig(t, true, func(r *rig) {
 		done := r.dial(Hints{Endpoints: []netip.AddrPort{away}})
-		if len(r.described) != 1 || r.described[0] != away {
-			r.t.Errorf("asked %v", r.described)
+		if len(r.asked()) != 1 || r.asked()[0] != away {
+			r.t.Errorf("asked %v", r.asked())
 		}
 		stranger := newDevice(r.t)
 		r.p.HandleDescription(stranger.Device())

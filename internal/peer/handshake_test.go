@@ -43,7 +43,7 @@ func TestAnswered(t *testing.T) {
 		i := r.initiate(noise.Offer{Dialling: true})
 		r.incoming(i, away)
 		assoc := r.response(i).Association
-		if len(r.started) != 0 || r.p.Status().State == Connected {
+		if len(r.sessions()) != 0 || r.p.Status().State == Connected {
 			r.t.Error("a session on tentative keys")
 		}
 		if len(r.answered) != 1 {
@@ -81,7 +81,7 @@ func TestTentativeExpires(t *testing.T) {
 			r.t.Errorf("state %v", st.State)
 		}
 		r.seal(assoc, away, probe(1))
-		if len(r.started) != 0 || r.p.Status().State != Idle {
+		if len(r.sessions()) != 0 || r.p.Status().State != Idle {
 			r.t.Error("confirmed too late")
 		}
 	})
@@ -171,8 +171,8 @@ func TestGlare(t *testing.T) {
 				r.t.Error(err)
 			}
 			st := r.p.Status()
-			if len(r.started) != 1 || st.Client == assoc.Client() || st.Client != lower {
-				r.t.Errorf("lower %v: %d sessions, client %v, the other end %v", lower, len(r.started), st.Client, assoc.Client())
+			if len(r.sessions()) != 1 || st.Client == assoc.Client() || st.Client != lower {
+				r.t.Errorf("lower %v: %d sessions, client %v, the other end %v", lower, len(r.sessions()), st.Client, assoc.Client())
 			}
 		})
 	}
@@ -208,7 +208,7 @@ func TestHintGoesOn(t *testing.T) {
 		if n := len(r.engine.all()); n != 1 || r.engine.all()[0].isClosed() {
 			r.t.Errorf("%d ports", n)
 		}
-		if r.p.Status().Session != before || len(r.ended) != 0 {
+		if r.p.Status().Session != before || len(r.causes()) != 0 {
 			r.t.Error("the session has ended")
 		}
 		if n := r.reply(assoc); n == 0 {
@@ -238,15 +238,15 @@ func TestHintRestarted(t *testing.T) {
 		r.p.HandleHint(wire.Hint{Receiver: old.LocalIndex()})
 		synctest.Wait()
 		in := r.initiation()
-		if len(r.ended) != 0 {
+		if len(r.causes()) != 0 {
 			r.t.Error("the session ended before the new keys were there")
 		}
 		pkt, assoc := r.accept(in, noise.Accept{})
 		r.control(away, pkt)
 		r.reply(assoc)
 		r.open(1)
-		if len(r.ended) != 1 || !errors.Is(r.ended[0], ErrRestarted) {
-			r.t.Errorf("ended with %v", r.ended)
+		if len(r.causes()) != 1 || !errors.Is(r.causes()[0], ErrRestarted) {
+			r.t.Errorf("ended with %v", r.causes())
 		}
 		ports := r.engine.all()
 		if len(ports) != 2 || !ports[0].isClosed() || ports[1].isClosed() {
@@ -268,13 +268,13 @@ func TestPeerRestarts(t *testing.T) {
 		i := r.initiate(noise.Offer{Dialling: true})
 		r.incoming(i, other)
 		assoc := r.response(i).Association
-		if len(r.ended) != 0 || r.p.Status().State != Connected {
+		if len(r.causes()) != 0 || r.p.Status().State != Connected {
 			r.t.Error("the session ended by an initiation alone")
 		}
 		r.seal(assoc, other, probe(1))
 		r.open(1)
-		if len(r.ended) != 1 || !errors.Is(r.ended[0], ErrRestarted) {
-			r.t.Errorf("ended with %v", r.ended)
+		if len(r.causes()) != 1 || !errors.Is(r.causes()[0], ErrRestarted) {
+			r.t.Errorf("ended with %v", r.causes())
 		}
 		if st := r.p.Status(); st.Client || st.State != Connected {
 			r.t.Errorf("%+v", st)
@@ -296,7 +296,7 @@ func TestPeerRekeys(t *testing.T) {
 			r.t.Fatal("does not go on")
 		}
 		r.seal(a.Association, away, probe(2))
-		if len(r.engine.all()) != 1 || len(r.ended) != 0 {
+		if len(r.engine.all()) != 1 || len(r.causes()) != 0 {
 			r.t.Error("the session was replaced")
 		}
 		opened := 0

@@ -75,8 +75,8 @@ func TestGoodbye(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		r.incoming(i, other) // tentative keys of another session
 		r.seal(a, away, m.Append(nil))
-		if len(r.ended) != 1 || !errors.Is(r.ended[0], ErrGone) {
-			t.Errorf("ended with %v", r.ended)
+		if len(r.causes()) != 1 || !errors.Is(r.causes()[0], ErrGone) {
+			t.Errorf("ended with %v", r.causes())
 		}
 		if s.Err() == nil {
 			t.Error("the engine's session lives")
@@ -85,7 +85,7 @@ func TestGoodbye(t *testing.T) {
 			t.Error("the record does not say so")
 		}
 		r.seal(a, away, m.Append(nil)) // keys that are gone
-		if len(r.ended) != 1 {
+		if len(r.causes()) != 1 {
 			t.Error("ended twice")
 		}
 	})
@@ -103,8 +103,8 @@ func TestCloseSaysGoodbye(t *testing.T) {
 				if s.to != away {
 					t.Errorf("goodbye to %v", s.to)
 				}
-				if len(r.ended) != 1 || !errors.Is(r.ended[0], ErrClosed) {
-					t.Errorf("ended with %v", r.ended)
+				if len(r.causes()) != 1 || !errors.Is(r.causes()[0], ErrClosed) {
+					t.Errorf("ended with %v", r.causes())
 				}
 				return
 			}
@@ -121,8 +121,8 @@ func TestEngineEnds(t *testing.T) {
 		cause := errors.New("broken")
 		r.engine.all()[0].session.end(cause)
 		synctest.Wait()
-		if len(r.ended) != 1 || !errors.Is(r.ended[0], cause) {
-			t.Errorf("ended with %v", r.ended)
+		if len(r.causes()) != 1 || !errors.Is(r.causes()[0], cause) {
+			t.Errorf("ended with %v", r.causes())
 		}
 		if st := r.p.Status(); st.State != Idle || st.Session != nil {
 			t.Errorf("%+v", st)
@@ -152,15 +152,15 @@ func TestLost(t *testing.T) {
 		r.use(sn)
 		r.engine.all()[0].carrier.WritePackets([]byte{0x40}, 0, 0)
 		time.Sleep(25 * time.Second)
-		if len(r.ended) != 0 {
-			t.Fatalf("ended early: %v", r.ended)
+		if len(r.causes()) != 0 {
+			t.Fatalf("ended early: %v", r.causes())
 		}
 		if sn.called() == 0 {
 			t.Error("no super node was asked")
 		}
 		time.Sleep(10 * time.Second)
-		if len(r.ended) != 1 || !errors.Is(r.ended[0], ErrLost) {
-			t.Errorf("ended with %v", r.ended)
+		if len(r.causes()) != 1 || !errors.Is(r.causes()[0], ErrLost) {
+			t.Errorf("ended with %v", r.causes())
 		}
 		time.Sleep(time.Minute)
 		if n := r.table.Len(); n != 0 || r.p.Status().State != Idle {
