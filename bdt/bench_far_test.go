@@ -33,8 +33,10 @@ import (
 // one stack and two bare quic-go servers, which all serve the same protocol on
 // every stream (see serveBench). It answers questions about what it has used.
 
-// farEnv is set in the far end's process.
-const farEnv = "BDT_BENCH_FAR"
+const (
+	farEnv        = "BDT_BENCH_FAR"         // set in the far end's process
+	farProfileEnv = "BDT_BENCH_FAR_PROFILE" // where the far end's CPU profile is to be written
+)
 
 const (
 	benchService = "bench"
@@ -95,6 +97,9 @@ type far struct {
 // startFar starts a far end, which ends with the benchmark.
 func startFar(b *testing.B) *far {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestBenchmarkFarEnd$")
+	if file := os.Getenv(farProfileEnv); file != "" {
+		cmd.Args = append(cmd.Args, "-test.cpuprofile="+file)
+	}
 	cmd.Env = append(os.Environ(), farEnv+"=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -320,6 +325,34 @@ func (f *far) bareWay(b *testing.B, name string) way {
 		s, err := conn.OpenStreamSync(ctx)
 		return bareStream{s}, err
 	}}
+}
+
+// fresh makes n ways with an identity each, which dial with their first
+// request: of stacks, or of bare quic-go.
+func (f *far) fresh(b *testing.B, stacks bool, n int) (ways []way, closeAll func()) {
+	var closers []io.Closer
+	for range n {
+		if stacks {
+			s, open := f.stack(b)
+			ways, closers = append(ways, way{"stack", open}), append(closers, s)
+			continue
+		}
+		tr, conf := bareTransport(b), bareTLS(b)
+		closers = append(closers, tr)
+		ways = append(ways, way{"quicgo", func(ctx context.Context) (benchStream, error) {
+			conn, err := f.dialBare(ctx, tr, conf, "quicgo")
+			if err != nil {
+				return nil, err
+			}
+			s, err := conn.OpenStreamSync(ctx)
+			return bareStream{s}, err
+		}})
+	}
+	return ways, func() {
+		for _, c := range closers {
+			c.Close()
+		}
+	}
 }
 
 func (f *far) dialBare(ctx context.Context, tr *quic.Transport, conf *tls.Config, name string) (*quic.Conn, error) {
