@@ -105,7 +105,7 @@ func (p *Peer) want(now time.Time, w waiter, hints Hints) {
 		return
 	}
 	p.learn(now, hints.Device)
-	p.refs = hints.SNs
+	p.refs, p.endpoints = hints.SNs, hints.Endpoints
 	if p.attempt == nil {
 		p.beginAttempt(now)
 	}
@@ -192,6 +192,9 @@ func (p *Peer) beginRound(now time.Time) {
 	}
 	if a.rounds > 1 {
 		p.paths.Kick(now)
+		if p.device == nil {
+			p.describeAll()
+		}
 	}
 	via := p.cfg.Host.Signallers(p.serverRefs())
 	if len(via) == 0 && len(p.paths.Paths()) == 0 {

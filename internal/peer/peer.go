@@ -52,6 +52,7 @@ type Peer struct {
 	paths     *path.Set
 	device    *identity.Device // nil until known
 	refs      []identity.Ref   // SNs that tickets name for the peer
+	endpoints []netip.AddrPort // where tickets say that it is
 	observed  netip.AddrPort   // where an SN saw the peer last
 	accepted  [32]byte         // SHA-256 of the last response that was accepted
 	current   *channel         // confirmed; nil before

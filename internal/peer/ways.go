@@ -140,6 +140,13 @@ func (p *Peer) addEndpoints(now time.Time, list []netip.AddrPort, origin path.Or
 	}
 }
 
+// describeAll asks again where the peer may be: questions and answers get lost.
+func (p *Peer) describeAll() {
+	for _, addr := range p.endpoints {
+		p.describe(addr)
+	}
+}
+
 // describe asks one address for the peer's descriptor.
 func (p *Peer) describe(addr netip.AddrPort) {
 	for _, li := range p.cfg.Host.Links() {
