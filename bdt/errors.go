@@ -74,6 +74,7 @@ var (
 	errNotDevice    = errors.New("not the id of a device")
 	errSelf         = errors.New("that is this device")
 	errTooManyPeers = errors.New("too many peers")
+	errTooManyFresh = errors.New("too many sockets are open for second punches")
 	errNoFamily     = errors.New("no socket of the address's family")
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
@@ -29,15 +30,20 @@ func (h host) Links() []path.LinkInfo {
 	prefixes := h.prefixes()
 	links := make([]path.LinkInfo, 0, len(h.sockets))
 	for _, s := range h.sockets {
-		li := path.LinkInfo{Link: peer.Link(s), Local: s.LocalAddr()}
-		for _, p := range prefixes {
-			if p.Addr().Is4() == li.Local.Addr().Is4() {
-				li.Prefixes = append(li.Prefixes, p)
-			}
-		}
-		links = append(links, li)
+		links = append(links, h.link(s, prefixes))
 	}
 	return links
+}
+
+// link is a socket as the paths know it.
+func (h host) link(s *socket.Socket, prefixes []netip.Prefix) path.LinkInfo {
+	li := path.LinkInfo{Link: peer.Link(s), Local: s.LocalAddr()}
+	for _, p := range prefixes {
+		if p.Addr().Is4() == li.Local.Addr().Is4() {
+			li.Prefixes = append(li.Prefixes, p)
+		}
+	}
+	return li
 }
 
 // prefixes returns the addresses of the interfaces that are up, with their
@@ -204,6 +210,39 @@ func (s *Stack) send(to netip.AddrPort, b []byte) error {
 		}
 	}
 	return errNoFamily
+}
+
+// OpenFresh implements peer.Host.
+func (h host) OpenFresh(ctx context.Context, to netip.AddrPort) (*peer.Fresh, error) {
+	if h.fresh.Add(1) > maxFresh {
+		h.fresh.Add(-1)
+		return nil, errTooManyFresh
+	}
+	any := netip.IPv6Unspecified()
+	if to.Addr().Is4() {
+		any = netip.IPv4Unspecified()
+	}
+	sock, err := socket.Open(socket.Config{
+		Network: h.cfg.Network,
+		Local:   netip.AddrPortFrom(any, 0),
+		Handler: &h.demux,
+		Batch:   1,
+		Logger:  h.log,
+	})
+	if err != nil {
+		h.fresh.Add(-1)
+		return nil, err
+	}
+	closeOnce := sync.OnceValue(func() error {
+		defer h.fresh.Add(-1)
+		return sock.Close()
+	})
+	mapped, err := h.mapper.probe(ctx, sock)
+	if err != nil {
+		closeOnce()
+		return nil, err
+	}
+	return &peer.Fresh{Info: h.link(sock, h.prefixes()), Mapped: mapped, Close: closeOnce}, nil
 }
 
 // RememberResponse implements peer.Host.

@@ -2,6 +2,7 @@ package bdt
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -22,6 +23,8 @@ const (
 	// mappingTries the next interval has to do.
 	mappingRetry = 500 * time.Millisecond
 	mappingTries = 4
+	// probeRetry is the same for a socket that a dial is waiting for.
+	probeRetry = 200 * time.Millisecond
 )
 
 // A mapper learns where the SNs see each socket. A device is registered at
@@ -33,6 +36,7 @@ type mapper struct {
 	mu     sync.Mutex
 	asked  map[stun.TransactionID]*socket.Socket // bounded by sockets × servers × tries
 	mapped map[*socket.Socket]netip.AddrPort
+	probes map[*socket.Socket]chan netip.AddrPort // of probe: where answers go, holding one
 }
 
 func (m *mapper) init(s *Stack) {
@@ -40,6 +44,7 @@ func (m *mapper) init(s *Stack) {
 		stack:  s,
 		asked:  make(map[stun.TransactionID]*socket.Socket),
 		mapped: make(map[*socket.Socket]netip.AddrPort),
+		probes: make(map[*socket.Socket]chan netip.AddrPort),
 	}
 }
 
@@ -61,7 +66,7 @@ func (m *mapper) run() {
 func (m *mapper) ask(ctx context.Context) {
 	servers := m.servers(ctx)
 	m.mu.Lock()
-	clear(m.asked)
+	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return m.probes[s] == nil })
 	m.mu.Unlock()
 	wait := mappingRetry
 	for try := range mappingTries {
@@ -81,24 +86,61 @@ func (m *mapper) ask(ctx context.Context) {
 // turn, and returns how many those were.
 func (m *mapper) request(servers []netip.AddrPort, try int) (sent int) {
 	for _, sock := range m.stack.sockets {
-		var mine []netip.AddrPort
-		for _, a := range servers {
-			if a.Addr().Is4() == sock.LocalAddr().Addr().Is4() {
-				mine = append(mine, a)
-			}
+		if !m.answered(sock, try) && m.send(sock, servers, try) {
+			sent++
 		}
-		if len(mine) == 0 || m.answered(sock, try) {
-			continue
-		}
-		id := stun.NewTransactionID()
-		m.mu.Lock()
-		m.asked[id] = sock
-		m.mu.Unlock()
-		// An error is as good as a lost packet: another server is asked next.
-		_ = sock.Send(mine[try%len(mine)], stun.AppendRequest(nil, id))
-		sent++
 	}
 	return sent
+}
+
+// send sends one request from a socket to the next server of its family; false
+// if there is none.
+func (m *mapper) send(sock *socket.Socket, servers []netip.AddrPort, try int) bool {
+	var mine []netip.AddrPort
+	for _, a := range servers {
+		if a.Addr().Is4() == sock.LocalAddr().Addr().Is4() {
+			mine = append(mine, a)
+		}
+	}
+	if len(mine) == 0 {
+		return false
+	}
+	id := stun.NewTransactionID()
+	m.mu.Lock()
+	m.asked[id] = sock
+	m.mu.Unlock()
+	// An error is as good as a lost packet: another server is asked next.
+	_ = sock.Send(mine[try%len(mine)], stun.AppendRequest(nil, id))
+	return true
+}
+
+// probe returns where a socket is seen that is not one of the stack's own.
+func (m *mapper) probe(ctx context.Context, sock *socket.Socket) (netip.AddrPort, error) {
+	answer := make(chan netip.AddrPort, 1)
+	m.mu.Lock()
+	m.probes[sock] = answer
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.probes, sock)
+		maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return s == sock })
+	}()
+	servers := m.servers(ctx)
+	wait := probeRetry
+	for try := 0; ; try++ {
+		if !m.send(sock, servers, try) {
+			return netip.AddrPort{}, errNoFamily
+		}
+		select {
+		case addr := <-answer:
+			return addr, nil
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return netip.AddrPort{}, ctx.Err()
+		}
+	}
 }
 
 // answered reports whether a request of this turn was answered: then none of
@@ -149,22 +191,21 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 		return
 	}
 	m.mu.Lock()
-	ours := m.asked[id] == sock
-	changed := false
-	if ours {
-		for other, s := range m.asked {
-			if s == sock {
-				delete(m.asked, other)
-			}
-		}
-		changed = m.mapped[sock] != addr
-		m.mapped[sock] = addr
+	defer m.mu.Unlock()
+	if m.asked[id] != sock {
+		return
 	}
-	m.mu.Unlock()
-	if changed {
-		for _, c := range m.stack.clients() {
-			c.Reregister()
+	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return s == sock })
+	if probe := m.probes[sock]; probe != nil {
+		select {
+		case probe <- addr:
+		default:
 		}
+		return
+	}
+	if m.mapped[sock] != addr {
+		m.mapped[sock] = addr
+		m.stack.workers.Go(m.stack.reregister)
 	}
 }
 

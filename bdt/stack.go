@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -29,6 +30,7 @@ type Stack struct {
 	sockets  []*socket.Socket
 	demux    demux
 	mapper   mapper
+	fresh    atomic.Int64 // sockets for second punches that are open; at most maxFresh
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -50,6 +52,8 @@ const (
 	// idlePeer is how long a peer with no session and nothing to do is kept: its
 	// paths' round trips and the record of what was tried are worth something.
 	idlePeer = 5 * time.Minute
+	// maxFresh bounds the sockets beside the stack's own.
+	maxFresh = 64
 	// sweepEvery is how often idle peers are looked for.
 	sweepEvery = time.Minute
 )
@@ -392,5 +396,12 @@ func (s *Stack) dropIdle(now time.Time) {
 	s.mu.Unlock()
 	for _, p := range idle {
 		p.Close()
+	}
+}
+
+// reregister tells the SNs that our candidates have changed.
+func (s *Stack) reregister() {
+	for _, c := range s.clients() {
+		c.Reregister()
 	}
 }

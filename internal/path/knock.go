@@ -50,7 +50,7 @@ func (s *Set) startKnocking(now time.Time, p *path, why Reason) {
 	}
 	if _, ok := s.spend(now, p); ok {
 		s.stats.Openers++
-		s.do(Action{Kind: Open, Link: p.link.Link, Addr: p.addr, HopLimit: openerHops})
+		s.do(Action{Kind: Open, Link: p.link.Link, Addr: p.addr, HopLimit: OpenerHops})
 		s.note(now, p, EventOpener, none)
 	}
 }

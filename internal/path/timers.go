@@ -2,12 +2,13 @@ package path
 
 import "time"
 
+// OpenerHops is the hop limit of an Opener: past our NATs, short of the peer's.
+const OpenerHops = 4
+
 // Knocking (spec §3).
 const (
 	// guard makes up for the SN's two messages not arriving at the same instant.
 	guard = 4 * time.Millisecond
-
-	openerHops = 4 // of an Opener: past our NATs, short of the peer's
 
 	knocks         = 7 // to an address that an SN saw, or that the peer was heard from
 	strangerKnocks = 4 // to any other, over all links

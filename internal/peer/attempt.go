@@ -11,6 +11,7 @@ import (
 	"github.com/bdtnet/bdt/internal/path"
 	"github.com/bdtnet/bdt/internal/session"
 	"github.com/bdtnet/bdt/internal/snclient"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 const (
@@ -183,6 +184,9 @@ func (p *Peer) beginRound(now time.Time) {
 	a.round = now.Add(firstRound << min(a.rounds, 3))
 	a.rounds++
 	a.failures = nil
+	if a.rounds > 1 {
+		a.initiate = time.Time{} // waited long enough
+	}
 	a.waiters = slices.DeleteFunc(a.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
 	if p.device != nil && a.initiate.IsZero() && p.tentative == nil {
 		if err := p.initiate(now, p.live.Load() == nil); err != nil {
@@ -201,8 +205,18 @@ func (p *Peer) beginRound(now time.Time) {
 		p.failAttempt(ErrNoRoute)
 		return
 	}
-	o := snclient.CallOptions{Candidates: p.cfg.Host.Candidates(), Initiation: p.exchange.Packet(now)}
-	for i, s := range via {
+	if observed := p.observed; p.wantsFresh() {
+		p.workers.Go(func() { p.freshen(a, observed) })
+		return
+	}
+	p.callAll(now, p.cfg.Host.Candidates())
+}
+
+// callAll asks all SNs that are not being asked.
+func (p *Peer) callAll(now time.Time, candidates []wire.Candidate) {
+	a := p.attempt
+	o := snclient.CallOptions{Candidates: candidates, Initiation: p.exchange.Packet(now)}
+	for i, s := range p.cfg.Host.Signallers(p.serverRefs()) {
 		if a.calling[s] {
 			continue // still waiting for it
 		}
@@ -290,6 +304,9 @@ func (p *Peer) failAttempt(err error) {
 		return
 	}
 	p.attempt = nil
+	if p.fresh != nil && !p.fresh.adopted {
+		p.dropFresh()
+	}
 	for _, w := range a.waiters {
 		w.done <- err
 	}

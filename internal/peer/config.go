@@ -44,8 +44,8 @@ type Signaller interface {
 	Signal(to identity.ID, packet []byte) error
 }
 
-// A Host is the stack as its peers see it. Its methods neither block nor call
-// back into the peer.
+// A Host is the stack as its peers see it. Its methods do not call back into the
+// peer, and but for OpenFresh do not block.
 type Host interface {
 	// Links are the links to use, with what path needs to know of them.
 	Links() []path.LinkInfo
@@ -54,6 +54,9 @@ type Host interface {
 	// Signallers are the servers to call a peer through, best first. It
 	// registers with refs: the SNs that the peer is known to use.
 	Signallers(refs []identity.Ref) []Signaller
+	// OpenFresh opens a link of the family of to that nobody has sent to, and
+	// learns where an SN sees it. It may block. Whoever asked closes the link.
+	OpenFresh(ctx context.Context, to netip.AddrPort) (*Fresh, error)
 	// RememberResponse has copies of the initiation answered with response.
 	RememberResponse(p *Peer, hash noise.Hash, response []byte)
 	// Describe asks whoever is at addr for the descriptor of id. An answer comes

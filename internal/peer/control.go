@@ -89,6 +89,7 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 	if p.channels.get(ch.assoc.LocalIndex()) != ch {
 		return // dropped since
 	}
+	p.adopt(now, src.link)
 	if ch == p.tentative {
 		p.confirm(now, ch)
 		p.chooseSource(now, ch.conn, src)

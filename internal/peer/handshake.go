@@ -35,7 +35,10 @@ func (p *Peer) HandleIncoming(in *noise.Incoming, o Origin) {
 // HandleRepeated takes word that a copy of an initiation that was answered came
 // from an address, where the answer was repeated.
 func (p *Peer) HandleRepeated(link Link, from netip.AddrPort) {
-	p.post(func(now time.Time) { p.paths.HandleSource(now, link, from, false) })
+	p.post(func(now time.Time) {
+		p.adopt(now, link)
+		p.paths.HandleSource(now, link, from, false)
+	})
 }
 
 // HandleDescription takes the peer's descriptor, whose id has been checked.
@@ -138,6 +141,7 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 		return
 	}
 	p.learn(now, in.Device)
+	p.adopt(now, o.Link)
 	switch d.Kind {
 	case noise.DecideAnswer:
 		if d.Yields {
@@ -263,6 +267,9 @@ func (p *Peer) onCookie(now time.Time, src source, m wire.CookieReply) {
 func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
 	sum := sha256.Sum256(pkt)
 	res, err := p.exchange.HandleResponse(now, pkt)
+	if err == nil || sum == p.accepted {
+		p.adopt(now, src.link)
+	}
 	if err != nil {
 		// A copy of the response that was accepted, by another way, shows where
 		// the peer is: through the SN it comes without an address.

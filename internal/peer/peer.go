@@ -59,6 +59,7 @@ type Peer struct {
 	tentative *channel         // we answered, the peer has not confirmed
 	response  []byte           // what knocks carry while tentative
 	attempt   *attempt         // to connect; nil if none runs
+	fresh     *Fresh           // of the attempt, or of the path that came of it; nil: none
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
 	record    record
@@ -229,6 +230,7 @@ func (p *Peer) shutDown(now time.Time) {
 	}
 	p.exchange.Close()
 	p.dropEarly()
+	p.dropFresh()
 	p.routes.clear()
 	p.publish()
 	p.workers.Wait()
