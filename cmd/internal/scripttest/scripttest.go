@@ -36,6 +36,8 @@ func Params(dir string) testscript.Params {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			// With -race each process would sleep for a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			env.Values[daemonsKey{}] = &daemons{env: env.Vars, byName: make(map[string]*daemon)}
 			return nil
 		},
