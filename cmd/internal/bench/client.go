@@ -36,9 +36,12 @@ func (d Direction) String() string {
 	return "up"
 }
 
+// A Dialer opens a stream to the service.
+type Dialer[S stream] func(context.Context) (S, error)
+
 // FirstByte returns how long it takes from the call of dial to the first byte
 // of an answer. If dial has to connect first, that is part of it.
-func FirstByte[S stream](ctx context.Context, dial func(context.Context) (S, error)) (time.Duration, error) {
+func FirstByte[S stream](ctx context.Context, dial Dialer[S]) (time.Duration, error) {
 	start := time.Now()
 	if err := ask(ctx, dial, make([]byte, 1)); err != nil {
 		return 0, err
@@ -47,7 +50,7 @@ func FirstByte[S stream](ctx context.Context, dial func(context.Context) (S, err
 }
 
 // ask asks one question on a stream of its own, and checks the answer.
-func ask[S stream](ctx context.Context, dial func(context.Context) (S, error), question []byte) error {
+func ask[S stream](ctx context.Context, dial Dialer[S], question []byte) error {
 	c, err := dial(ctx)
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func (t Throughput) BitsPerSecond() float64 {
 
 // Move moves as many bytes as it can for a while (at most [MaxDuration]) over
 // a number of streams. Meanwhile moved holds how many have left or arrived.
-func Move[S stream](ctx context.Context, dial func(context.Context) (S, error), dir Direction, streams int, d time.Duration, moved *atomic.Int64) (Throughput, error) {
+func Move[S stream](ctx context.Context, dial Dialer[S], dir Direction, streams int, d time.Duration, moved *atomic.Int64) (Throughput, error) {
 	if d <= 0 || d > MaxDuration {
 		return Throughput{}, fmt.Errorf("bench: moving bytes for %v, at most %v", d, MaxDuration)
 	}
@@ -112,7 +115,7 @@ func Move[S stream](ctx context.Context, dial func(context.Context) (S, error), 
 }
 
 // move is Move on one stream.
-func move[S stream](ctx context.Context, dial func(context.Context) (S, error), dir Direction, d time.Duration, moved *atomic.Int64) (int64, error) {
+func move[S stream](ctx context.Context, dial Dialer[S], dir Direction, d time.Duration, moved *atomic.Int64) (int64, error) {
 	c, err := dial(ctx)
 	if err != nil {
 		return 0, err
@@ -190,7 +193,7 @@ func (r Requests) PerSecond() float64 {
 
 // Ask asks questions of [QuestionSize] for a while, a number of them at once,
 // each on a stream of its own.
-func Ask[S stream](ctx context.Context, dial func(context.Context) (S, error), atOnce int, d time.Duration) (Requests, error) {
+func Ask[S stream](ctx context.Context, dial Dialer[S], atOnce int, d time.Duration) (Requests, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	start := time.Now()
