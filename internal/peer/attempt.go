@@ -304,6 +304,9 @@ func (p *Peer) failAttempt(err error) {
 		return
 	}
 	p.attempt = nil
+	if err != nil {
+		p.logRecord(err)
+	}
 	if p.fresh != nil && !p.fresh.adopted {
 		p.dropFresh()
 	}

@@ -135,6 +135,11 @@ func (r *rig) use(via ...Signaller) {
 	r.via = via
 }
 
+// OpenFresh implements Host. There are no more sockets.
+func (r *rig) OpenFresh(context.Context, netip.AddrPort) (*Fresh, error) {
+	return nil, errors.New("no more sockets")
+}
+
 // RememberResponse implements Host.
 func (r *rig) RememberResponse(_ *Peer, h noise.Hash, response []byte) {
 	r.mu.Lock()

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -64,10 +65,7 @@ type Entry struct {
 func (p *Peer) Explain() (paths []path.Info, lines []Entry) {
 	done := make(chan struct{})
 	ask := func(time.Time) {
-		paths, lines = p.paths.Paths(), p.record.entries()
-		for _, e := range p.paths.Log() {
-			lines = append(lines, Entry{e.Time, e.String()})
-		}
+		paths, lines = p.paths.Paths(), p.lines()
 		close(done)
 	}
 	select {
@@ -77,11 +75,31 @@ func (p *Peer) Explain() (paths []path.Info, lines []Entry) {
 	}
 	select {
 	case <-done:
+		return paths, lines
 	case <-p.stopped:
 		return nil, nil
 	}
+}
+
+// lines returns the records of the peer and of its paths in the order of time.
+func (p *Peer) lines() []Entry {
+	lines := p.record.entries()
+	for _, e := range p.paths.Log() {
+		lines = append(lines, Entry{e.Time, e.String()})
+	}
 	slices.SortStableFunc(lines, func(a, b Entry) int { return a.Time.Compare(b.Time) })
-	return paths, lines
+	return lines
+}
+
+// logRecord logs what led to a failure, for whoever looks at debug messages.
+func (p *Peer) logRecord(err error) {
+	if !p.log.Enabled(p.ctx, slog.LevelDebug) {
+		return
+	}
+	p.log.Debug("not connected", "err", err)
+	for _, e := range p.lines() {
+		p.log.Debug("record", "at", e.Time.Format("15:04:05.000000"), "what", e.Text)
+	}
 }
 
 // maxRecord bounds the record of handshakes and calls, beside that of the paths.
