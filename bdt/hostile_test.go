@@ -155,6 +155,19 @@ func TestEveryMessageAtEveryMoment(t *testing.T) {
 // paths stay bounded, as does what is sent there.
 func TestInventedSources(t *testing.T) {
 	besiege(t, func(s *siege) {
+		// Of what goes to invented addresses nothing is more than what came from
+		// them, but for the probes of path.md §3: 128, and 4 a second.
+		var came, went atomic.Int64
+		strange := netip.MustParsePrefix("198.18.0.0/15")
+		s.links["bob"].SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
+			switch {
+			case strange.Contains(p.Src.Addr()):
+				came.Add(int64(len(p.Data)))
+			case strange.Contains(p.Dst.Addr()):
+				went.Add(int64(len(p.Data)))
+			}
+			emit(p, 0)
+		})
 		a := s.rogue.shake(s.bob, s.bobAt)
 		const n = 5000
 		addr := invented
@@ -166,6 +179,12 @@ func TestInventedSources(t *testing.T) {
 				s.exchange()
 			}
 			addr = addr.Next()
+		}
+		start := time.Now()
+		time.Sleep(time.Minute)
+		probes := int64(128 + 4*(time.Since(start)/time.Second+10))
+		if came.Load() == 0 || went.Load() > came.Load()+probes*100 {
+			s.t.Errorf("%d bytes came from invented addresses, %d went there", came.Load(), went.Load())
 		}
 		e, ok := s.bob.Explain(s.rogue.id())
 		if !ok || len(e.Paths) > 32 {

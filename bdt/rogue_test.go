@@ -26,8 +26,8 @@ type rogue struct {
 	index   uint32
 	inbox   chan []byte // the last control packets that came
 
-	mu     sync.Mutex
-	source netip.AddrPort // what packets claim to come from; zero: the truth
+	mu      sync.Mutex
+	sources []netip.AddrPort // what the packets under way claim to come from; zero: the truth
 }
 
 // rogue puts a rogue on the core. Close it.
@@ -46,8 +46,11 @@ func (w *world) rogue(addr string) *rogue {
 	r.link.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.source.IsValid() && p.Src == r.conn.LocalAddr() {
-			p.Src = r.source
+		if p.Src == r.conn.LocalAddr() {
+			if r.sources[0].IsValid() {
+				p.Src = r.sources[0]
+			}
+			r.sources = r.sources[1:]
 		}
 		emit(p, 0)
 	})
@@ -76,12 +79,12 @@ func (r *rogue) id() identity.ID { return r.device.Device.ID() }
 func (r *rogue) send(from, to netip.AddrPort, b []byte) {
 	r.t.Helper()
 	r.mu.Lock()
-	r.source = from
+	r.sources = append(r.sources, from)
 	r.mu.Unlock()
 	if _, err := r.conn.WriteBatch([]underlay.Datagram{{Data: b, Addr: to}}); err != nil {
 		r.t.Fatal(err)
 	}
-	time.Sleep(10 * time.Microsecond) // until the packet is on the link, where its source is forged
+	time.Sleep(10 * time.Microsecond) // no faster than 100,000 packets a second
 }
 
 // initiate makes an initiation to a stack as whoever l is.
