@@ -44,7 +44,9 @@ type Config struct {
 	DialTimeout time.Duration
 
 	// MaxPeers bounds the remote devices held at once. 0 means 10,000.
-	// A stranger beyond it is not answered.
+	// A stranger beyond it takes the place of a device with which there is no
+	// session, or none that was used in the last 10 minutes; if there is none
+	// such, it is not answered.
 	MaxPeers int
 
 	// Network is the network below. Nil is the operating system's.

@@ -1,6 +1,7 @@
 package bdt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,9 @@ const (
 	idlePeer = 5 * time.Minute
 	// maxFresh bounds the sockets beside the stack's own.
 	maxFresh = 64
+	// quietPeer is how long a session must have carried nothing to make room for
+	// another peer's.
+	quietPeer = 10 * time.Minute
 	// sweepEvery is how often idle peers are looked for.
 	sweepEvery = time.Minute
 )
@@ -353,21 +357,39 @@ func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
 	return p, nil
 }
 
-// makeRoomLocked drops a peer that has nothing going on, of a few picked at
-// random: strangers that came and did not stay must not keep others out.
+// makeRoomLocked drops the peer that is missed least of a few picked at random:
+// one that has nothing going on; one that is shaking hands, since anybody can begin
+// that under as many names as he likes, while an honest handshake is soon over; or
+// one whose session nobody has used for long.
 func (s *Stack) makeRoomLocked() bool {
-	looked := 0
-	for id, p := range s.peers {
-		if !p.Status().IdleSince.IsZero() {
-			delete(s.peers, id)
-			s.workers.Go(func() { p.Close() })
+	var unproven, quiet *peer.Peer
+	longest, looked := quietPeer, 0
+	for _, p := range s.peers {
+		switch st := p.Status(); {
+		case !st.IdleSince.IsZero():
+			s.evictLocked(p)
 			return true
+		case st.Unproven:
+			unproven = p
+		case p.Quiet() >= longest:
+			quiet, longest = p, p.Quiet()
 		}
 		if looked++; looked == 32 {
 			break
 		}
 	}
-	return false
+	victim := cmp.Or(unproven, quiet)
+	if victim == nil {
+		return false
+	}
+	s.evictLocked(victim)
+	return true
+}
+
+// evictLocked forgets a peer.
+func (s *Stack) evictLocked(p *peer.Peer) {
+	delete(s.peers, p.ID())
+	s.workers.Go(func() { p.Close() })
 }
 
 // sweep drops idle peers, until the stack is closed.

@@ -80,7 +80,7 @@ func New(cfg Config) *Peer {
 	}
 	p.exchange = cfg.Exchange(p)
 	p.idleSince = time.Now()
-	p.status.Store(&Status{IdleSince: p.idleSince})
+	p.status.Store(&Status{IdleSince: p.idleSince, Unproven: true})
 	go p.run()
 	return p
 }

@@ -33,14 +33,24 @@ type Status struct {
 	Client    bool             // we dialled the session
 	Current   *path.Info       // where data goes; nil: nowhere
 	IdleSince time.Time        // zero: not idle
+	Unproven  bool             // its keys are not confirmed, and nobody here wants it
 }
 
 // Status returns the latest snapshot. It does not wait for the owner.
 func (p *Peer) Status() Status { return *p.status.Load() }
 
+// Quiet returns for how long the session has carried nothing; 0 if there is none.
+func (p *Peer) Quiet() time.Duration {
+	c := p.live.Load()
+	if c == nil {
+		return 0
+	}
+	return time.Duration(c.lane.now() - max(c.lane.sent.Load(), c.lane.received.Load()))
+}
+
 // publish makes the snapshot that Status returns, if it has changed.
 func (p *Peer) publish() {
-	st := Status{Device: p.device, IdleSince: p.idleSince}
+	st := Status{Device: p.device, IdleSince: p.idleSince, Unproven: p.current == nil && p.attempt == nil}
 	switch {
 	case p.live.Load() != nil:
 		c := p.live.Load()

@@ -1,0 +1,74 @@
+package bdt_test
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/internal/noise"
+)
+
+// While somebody begins more handshakes than there is room for, under ever new
+// names and without end, an honest device still comes through.
+func TestHandshakeFloodLeavesRoom(t *testing.T) {
+	const limit = 64
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost), func(c *bdt.Config) { c.MaxPeers = limit })
+		carol := w.open("carol", w.public("carol", time.Millisecond, aliceHost))
+		defer closeAll(t, bob, carol)
+		bob.ServeEcho()
+		r := w.rogue("203.0.113.66")
+		defer r.close()
+		flood := func(n int) {
+			for range n {
+				r.device = newDevice(t, "rogue")
+				r.local = noise.NewLocal(r.device)
+				r.send(nowhere, addrOf(bob, bobHost), r.initiate(r.local, bob).Packet())
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		flood(2 * limit)
+		done := make(chan time.Duration)
+		go func() { done <- ask(t, carol, bob.ID()) }()
+		flood(limit)
+		if took := <-done; took > time.Second {
+			t.Errorf("an honest device needs %v", took)
+		}
+		if n := len(bob.Peers()); n > limit {
+			t.Errorf("%d peers, of %d", n, limit)
+		}
+	})
+}
+
+// Sessions that nobody uses any more, of devices that have vanished, make room.
+func TestAbandonedSessionsLeaveRoom(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost), func(c *bdt.Config) { c.MaxPeers = 2 })
+		l := listen(t, bob, "s")
+		alice := w.open("alice", w.public("alice", time.Millisecond, aliceHost))
+		mallory := w.open("mallory", w.public("mallory", time.Millisecond, "203.0.113.13"))
+		carol := w.open("carol", w.public("carol", time.Millisecond, "203.0.113.14"))
+		talk, heard := connect(t, alice, l)
+		connect(t, mallory, l)
+		w.links["mallory"].SetDown(true)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := carol.Dial(ctx, bob.ID(), "s"); err == nil {
+			t.Fatal("there was room: this proves nothing")
+		}
+		for range 12 {
+			time.Sleep(time.Minute)
+			io.WriteString(talk, "x")
+			if err := readByte(heard); err != nil {
+				t.Fatal(err)
+			}
+		}
+		connect(t, carol, l)
+		if p, ok := bob.Peer(alice.ID()); !ok || p.State != "connected" {
+			t.Error("the one in use was dropped")
+		}
+		closeAll(t, alice, bob, carol, mallory)
+	})
+}
