@@ -49,6 +49,7 @@ const (
 	streamBulk    = 'b' // any number of turns: length (8), that many bytes; answered by one byte
 	streamRequest = 'r' // requestBytes and no more, answered by answerBytes
 	streamHold    = 'h' // answered by one byte and kept open
+	streamFree    = 'f' // answered by one byte when the streams that were kept are closed
 )
 
 // A usage is what a process has used, or uses, at one moment.
@@ -205,6 +206,13 @@ func serveBench(s benchStream, held *sync.Map) {
 		s.Write(kind[:])
 		held.Store(s, nil)
 		return
+	case streamFree:
+		held.Range(func(k, _ any) bool {
+			k.(benchStream).Close()
+			held.Delete(k)
+			return true
+		})
+		s.Write(kind[:])
 	}
 	s.Close()
 }

@@ -196,6 +196,18 @@ func BenchmarkSessions(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// answered opens a stream of a kind that is answered by one byte.
+func (w way) answered(ctx context.Context, kind byte) (benchStream, error) {
+	s, err := w.open(ctx)
+	if err == nil {
+		_, err = s.Write([]byte{kind})
+	}
+	if err == nil {
+		_, err = io.ReadFull(s, make([]byte, 1))
+	}
+	return s, err
+}
+
 // report makes a request by each way, and reports what they added at both ends.
 func report(b *testing.B, f *far, n float64, ways []way) {
 	farBefore, nearBefore := f.ask(b, "full"), fullUsage()
@@ -227,18 +239,14 @@ func BenchmarkStreams(b *testing.B) {
 		var mu sync.Mutex
 		var held []benchStream
 		concurrently(b, streams, atOnce, func(ctx context.Context) error {
-			s, err := w.open(ctx)
+			s, err := w.answered(ctx, streamHold)
 			if err != nil {
-				return err
-			}
-			if _, err := s.Write([]byte{streamHold}); err != nil {
 				return err
 			}
 			mu.Lock()
 			held = append(held, s)
 			mu.Unlock()
-			_, err = io.ReadFull(s, make([]byte, 1))
-			return err
+			return nil
 		})
 		farUsage, nearUsage := f.ask(b, "full").minus(farBefore), fullUsage().minus(nearBefore)
 		b.ReportMetric(float64(nearUsage.Heap)/streams, "dialling-heap-B")
@@ -255,6 +263,9 @@ func BenchmarkStreams(b *testing.B) {
 		for _, s := range held {
 			s.Close()
 		}
+		s, err := w.answered(b.Context(), streamFree) // the far end's count against its limit
+		must(b, err)
+		s.Close()
 	}
 	b.ReportMetric(0, "ns/op")
 }
