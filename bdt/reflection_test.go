@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/wire"
 	"github.com/bdtnet/bdt/netsim"
@@ -60,6 +61,32 @@ func TestForgedSourceIsNotAmplified(t *testing.T) {
 		}
 		if v.bytes > sent {
 			t.Errorf("%d bytes brought the victim %d, in %v", sent, v.bytes, v.types)
+		}
+	})
+}
+
+// A caller that names a third party's addresses as its own has the callee send
+// nothing there but a few small probes, whether or not the callee knew its key.
+func TestNamedAddressesGetProbesOnly(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		v := w.victim("198.51.100.99")
+		named := []netip.AddrPort{v.addr}
+		alice := w.open("alice", w.public("alice", time.Millisecond, aliceHost), func(c *bdt.Config) { c.Endpoints = named })
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost))
+		defer closeAll(t, alice, bob)
+		bob.ServeEcho()
+		ask(t, alice, bob.ID())
+		time.Sleep(time.Minute)
+		if v.packets == 0 {
+			t.Error("nothing came: this proves nothing")
+		}
+		for kind, n := range v.types {
+			if kind != wire.TypeSealed {
+				t.Errorf("%d packets of type %v to an address that the caller named", n, kind)
+			}
+		}
+		if v.packets > 4 || v.bytes > 400 {
+			t.Errorf("%d packets, %d bytes", v.packets, v.bytes)
 		}
 	})
 }

@@ -76,8 +76,22 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 	} else if err := p.initiateVia(now, c.Via); err != nil {
 		p.log.Debug("initiation failed", "err", err)
 		return
+	} else {
+		c.Candidates = asSeen(c.Candidates)
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+}
+
+// asSeen returns those of the candidates of an SN that are of the host, or the NAT,
+// at which it sees the caller. The others, which may be anybody's, are not to be
+// knocked at with an initiation, as they would be before there are keys: the
+// caller names its own again in its response.
+func asSeen(list []wire.Candidate) []wire.Candidate {
+	if len(list) == 0 || list[0].Kind != wire.CandidateServerReflexive {
+		return nil
+	}
+	seen := list[0].Addr.Addr()
+	return slices.DeleteFunc(list, func(c wire.Candidate) bool { return c.Addr.Addr() != seen })
 }
 
 // initiateVia initiates to a caller that could not, through the SN that called
