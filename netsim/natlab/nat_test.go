@@ -96,6 +96,34 @@ func observe(t *testing.T, w world) (got traits) {
 	return got
 }
 
+// Once a port was taken, the kernel gives every later flow of that socket the
+// changed one, to whomever it goes; what it has given before stays. (It looks
+// for a mapping of the same source first, and finds the newest.) So a peer that
+// is called from a fresh port is no better off as long as its own port is old.
+func TestStolenPortSpreads(t *testing.T) {
+	w := kernelWorld(t, with(netsim.PortRestricted, stealing), netsim.PortRestricted)
+	server, stranger, third := open(t, w.server, 3478), open(t, w.stranger, 3478), open(t, w.stranger, 3479)
+	serverAt, strangerAt, thirdAt := at(serverAddr, 3478), at(strangeIP, 3478), at(strangeIP, 3479)
+	alice, other := open(t, w.alice, 5000), open(t, w.alice, 5001)
+	preserved := at(natAAddr, 5000)
+	if seen := alice.tell(server, serverAt); seen != preserved {
+		t.Fatalf("the server sees %v", seen)
+	}
+
+	stranger.send(preserved, "first", 0)
+	other.hears(stranger, strangerAt, other.tell(stranger, strangerAt)) // by now it is at NAT A
+	changed := alice.tell(stranger, strangerAt)
+	if changed == preserved {
+		t.Fatal("the port was not taken")
+	}
+	if seen := alice.tell(third, thirdAt); seen != changed {
+		t.Errorf("a new remote sees %v, want %v", seen, changed)
+	}
+	if seen := alice.tell(server, serverAt); seen != preserved {
+		t.Errorf("the server sees %v now", seen)
+	}
+}
+
 // An Opener (docs/spec/path.md §3) opens the sender's NAT and leaves no trace
 // at the other, even where that accepts what nobody asked for. One hop more,
 // and it takes the port of the other end's mapping.
