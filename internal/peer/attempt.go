@@ -106,6 +106,7 @@ func (p *Peer) want(now time.Time, w waiter, hints Hints) {
 		return
 	}
 	p.learn(now, hints.Device)
+	p.wanted = true
 	p.refs, p.endpoints = hints.SNs, hints.Endpoints
 	if p.attempt == nil {
 		p.beginAttempt(now)
@@ -226,10 +227,12 @@ func (p *Peer) callAll(now time.Time, candidates []wire.Candidate) {
 	}
 }
 
-// serverRefs returns the SNs that the peer is known to use.
+// serverRefs returns the SNs that the peer is known to use. Those that it names
+// itself would learn of us, and crowd out others: they count only once it is we who
+// want to reach it.
 func (p *Peer) serverRefs() []identity.Ref {
 	refs := p.refs
-	if p.device != nil {
+	if p.device != nil && p.wanted {
 		refs = append(p.device.SNs(), refs...)
 	}
 	return refs

@@ -51,6 +51,7 @@ type Peer struct {
 	exchange  *noise.Exchange
 	paths     *path.Set
 	device    *identity.Device // nil until known
+	wanted    bool             // somebody here has wanted a session
 	refs      []identity.Ref   // SNs that tickets name for the peer
 	endpoints []netip.AddrPort // where tickets say that it is
 	observed  netip.AddrPort   // where an SN saw the peer last
