@@ -16,6 +16,7 @@ demo: build ## two devices behind simulated NATs dial each other by id
 
 bench: ## benchmarks, side by side in one run
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1s ./...
+	$(GO) test -run '^$$' -bench MemoryPerDevice -benchtime 100000x ./sn
 
 fuzz: ## FUZZTIME of each fuzz target
 	./fuzz/run.sh $(FUZZTIME)

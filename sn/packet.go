@@ -229,6 +229,8 @@ func (s *Server) dispatch(r *request, t wire.MessageType) {
 		s.handleCalledAck(r)
 	case wire.MsgSignal:
 		s.handleSignal(r)
+	case wire.MsgGoodbye:
+		s.handleGoodbye(r)
 	default:
 		s.count.malformed.Add(1)
 	}

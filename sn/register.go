@@ -7,6 +7,19 @@ import (
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
+// handleGoodbye forgets a device that goes, so that its callers are told at once
+// (spec §1).
+func (s *Server) handleGoodbye(r *request) {
+	if _, err := wire.ParseGoodbye(r.b); err != nil {
+		s.count.malformed.Add(1)
+		return
+	}
+	if d := s.devices.leave(r.x); d != nil {
+		s.count.goodbyes.Add(1)
+		s.release(d, r.now)
+	}
+}
+
 // handlePing keeps a registration alive, and says so.
 func (s *Server) handlePing(r *request) {
 	m, err := wire.ParsePing(r.b)
@@ -91,15 +104,19 @@ func (s *Server) place(x *session) place {
 	return x.at
 }
 
-// expire forgets devices that were not heard of. Their descriptors stay in the
-// directory.
+// expire forgets devices that were not heard of.
 func (s *Server) expire(lost []*device, now time.Duration) {
 	for _, d := range lost {
 		s.count.expired.Add(1)
-		s.objects.put(d.session.id(), d.descriptor, now)
-		s.sessions.Free(d.session.assoc().LocalIndex())
-		if d.old != nil {
-			s.sessions.Free(d.old.assoc().LocalIndex())
-		}
+		s.release(d, now)
+	}
+}
+
+// release frees what a device held. Its descriptor stays in the directory.
+func (s *Server) release(d *device, now time.Duration) {
+	s.objects.put(d.session.id(), d.descriptor, now)
+	s.sessions.Free(d.session.assoc().LocalIndex())
+	if d.old != nil {
+		s.sessions.Free(d.old.assoc().LocalIndex())
 	}
 }

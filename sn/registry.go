@@ -193,6 +193,30 @@ func (r *registry) publish(id identity.ID, o object) (ok bool, err error) {
 	return true, nil
 }
 
+// leave takes a device out whose own session says goodbye; nil if it is not the
+// registered one.
+func (r *registry) leave(x *session) *device {
+	sh := r.shard(x.id())
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	d := sh.devices[x.id()]
+	if d == nil || d.session != x {
+		return nil
+	}
+	sh.takeLocked(x.id(), d)
+	r.count.Add(-1)
+	return d
+}
+
+// takeLocked ends a registration.
+func (sh *shard) takeLocked(id identity.ID, d *device) {
+	delete(sh.devices, id)
+	d.session.phase = gone
+	if d.old != nil {
+		d.old.phase = gone
+	}
+}
+
 // sweep takes the devices that were not heard of out of one shard, and returns
 // them.
 func (r *registry) sweep(i int, now time.Duration) (lost []*device) {
@@ -203,11 +227,7 @@ func (r *registry) sweep(i int, now time.Duration) (lost []*device) {
 		if now-d.session.heard <= silence {
 			continue
 		}
-		delete(sh.devices, id)
-		d.session.phase = gone
-		if d.old != nil {
-			d.old.phase = gone
-		}
+		sh.takeLocked(id, d)
 		lost = append(lost, d)
 	}
 	r.count.Add(int64(-len(lost)))

@@ -14,6 +14,7 @@ type Stats struct {
 	Registers   uint64 // that took effect
 	Superseded  uint64 // registrations replaced by another instance's
 	Expired     uint64 // devices forgotten after silence
+	Goodbyes    uint64 // devices that said that they go
 	Pings       uint64
 	CallsMade   uint64 // with status ok, without repeats
 	CallsFailed uint64
@@ -41,7 +42,7 @@ type Stats struct {
 
 // counters are the parts of Stats that count.
 type counters struct {
-	handshakes, cookies, registers, superseded, expired, pings,
+	handshakes, cookies, registers, superseded, expired, goodbyes, pings,
 	callsMade, callsFailed, callRepeats, calledSent, signals, lookups, publishes,
 	challenges, moves, hints, describes, stun, sendErrors,
 	malformed, unopened, refused, limited, noRoom, overload, unproven, notEntitled atomic.Uint64
@@ -54,6 +55,7 @@ func (c *counters) snapshot() Stats {
 		Registers:   c.registers.Load(),
 		Superseded:  c.superseded.Load(),
 		Expired:     c.expired.Load(),
+		Goodbyes:    c.goodbyes.Load(),
 		Pings:       c.pings.Load(),
 		CallsMade:   c.callsMade.Load(),
 		CallsFailed: c.callsFailed.Load(),

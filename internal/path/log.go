@@ -141,7 +141,7 @@ func (e Entry) String() string {
 		fmt.Fprintf(&b, ", %v", e.Kind)
 	}
 	if e.RTT != 0 {
-		fmt.Fprintf(&b, ", rtt %v", e.RTT)
+		fmt.Fprintf(&b, ", rtt %v", e.RTT.Round(10*time.Microsecond))
 	}
 	if e.Reason != none {
 		fmt.Fprintf(&b, ": %v", e.Reason)

@@ -137,8 +137,8 @@ func (c *Client) Start(ctx context.Context) {
 	go newOwner(c).run(ctx)
 }
 
-// Close ends the membership without a word to the SN, which forgets the device
-// in time, and waits for the owner. Requests under way fail with ErrClosed.
+// Close says goodbye to the SN, which forgets the device at once, or in time if
+// that is lost, and waits for the owner. Requests under way fail with ErrClosed.
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() {
 		if c.cancel == nil { // not started

@@ -100,8 +100,10 @@ func (o *owner) run(ctx context.Context) {
 		if o.resolved != nil {
 			<-o.resolved // its goroutine has ended
 		}
+		if l := o.link.Swap(nil); l != nil {
+			_ = o.sendMessage(*l, &wire.Goodbye{}) // lost, the SN finds out in time
+		}
 		o.exchange.Close()
-		o.link.Store(nil)
 		o.setState(Closed)
 		close(o.done)
 	}()
