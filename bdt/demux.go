@@ -27,6 +27,10 @@ const (
 	maxDescribes = 256
 	// hintsHeard is how many hints a second are looked into.
 	hintsHeard = 64
+	// callsHeard is how many calls without an initiation are taken up a second, of
+	// all SNs together. Each costs a signature check, an initiation, and packets to
+	// where the SN says that the caller is.
+	callsHeard = 100
 	// describeLife is how long an answer is waited for.
 	describeLife = 5 * time.Second
 )
@@ -46,6 +50,7 @@ type demux struct {
 	stamper *noise.Stamper
 	hints   *noise.HintLimiter // that we give
 	heard   *rate.Limiter      // that we are given
+	called  *rate.Limiter      // calls without an initiation
 	indices *noise.Table[receiver]
 	jobs    chan job
 
@@ -76,6 +81,7 @@ func (d *demux) init(s *Stack) {
 		marks:     noise.NewMarks(0),
 		hints:     noise.NewHintLimiter(),
 		heard:     rate.NewLimiter(hintsHeard, hintsHeard),
+		called:    rate.NewLimiter(callsHeard, callsHeard),
 		indices:   noise.NewTable[receiver](0),
 		jobs:      make(chan job, handshakeQueue),
 		describes: make(map[[8]byte]describe),
@@ -327,6 +333,9 @@ func (d *demux) HandleCalled(c *snclient.Client, m wire.Called) {
 	if len(m.Initiation) > 0 {
 		called.Initiation, called.Device = nil, nil
 		d.admit(m.Initiation, via, &called)
+		return
+	}
+	if !d.called.Allow() {
 		return
 	}
 	called.Device = slices.Clone(m.Device)

@@ -6,12 +6,14 @@ import (
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/peer"
 	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // The numbers that tests send and expect on the wire.
 const (
 	Backlog    = backlog
 	MaxHeaders = maxHeaders
+	CallsHeard = callsHeard
 )
 
 // RawStream opens a stream to a device without writing its header.
@@ -46,3 +48,6 @@ func (s *Stack) PeerOf(id identity.ID) *peer.Peer {
 	defer s.mu.Unlock()
 	return s.peers[id]
 }
+
+// FeignCall has the stack believe that its first SN has sent a Called.
+func (s *Stack) FeignCall(m wire.Called) { s.demux.HandleCalled(s.clients()[0], m) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // A stranger that dials and vanishes does not have us register with the SNs that
@@ -39,5 +40,27 @@ func TestStrangersSNsAreNotJoined(t *testing.T) {
 		// Whom we dial ourselves is another matter.
 		ask(t, bob, mallory.ID())
 		closeAll(t, bob, mallory)
+	})
+}
+
+// An SN that makes up callers without end costs no more than so many handshakes,
+// and what is sent to the address where it says that they are is bounded.
+func TestInventedCallers(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost))
+		defer closeAll(t, bob)
+		v := w.victim("198.51.100.99")
+		for i := range 3 * bdt.CallsHeard {
+			d := newDevice(t, "invented").Device
+			bob.FeignCall(wire.Called{
+				Call: uint64(i), Caller: d.ID(), Device: d.Bytes(),
+				Candidates: []wire.Candidate{{Kind: wire.CandidateServerReflexive, Addr: v.addr}},
+			})
+			time.Sleep(time.Microsecond) // a worker takes it
+		}
+		time.Sleep(time.Minute)
+		if n := v.types[wire.TypeInitiation]; n < bdt.CallsHeard || n > 7*bdt.CallsHeard {
+			t.Errorf("%d initiations, for %d calls of which %d may be heard", n, 3*bdt.CallsHeard, bdt.CallsHeard)
+		}
 	})
 }
