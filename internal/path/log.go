@@ -156,9 +156,11 @@ func (e Entry) String() string {
 type log struct {
 	ring []Entry
 	next int // where the oldest is, once the ring is full
+	n    int // added, in all
 }
 
 func (l *log) add(e Entry) {
+	l.n++
 	if len(l.ring) < maxLog {
 		l.ring = append(l.ring, e)
 		return

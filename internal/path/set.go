@@ -281,6 +281,16 @@ func (s *Set) Stats() Stats { return s.stats }
 // Log returns the record, oldest first.
 func (s *Set) Log() []Entry { return s.log.entries() }
 
+// LogSince returns the lines of the record after the first n of all, as far as they
+// are kept, and how many there have been by now.
+func (s *Set) LogSince(n int) (lines []Entry, total int) {
+	if n == s.log.n {
+		return nil, n
+	}
+	lines = s.log.entries()
+	return lines[max(0, len(lines)-(s.log.n-n)):], s.log.n
+}
+
 // Current returns the path that data uses.
 func (s *Set) Current() (Info, bool) {
 	if s.current == nil {

@@ -137,7 +137,7 @@ func (p *Peer) beginAttempt(now time.Time) {
 	if p.device != nil {
 		p.addEndpoints(now, p.device.Endpoints(), path.OriginDescriptor)
 	}
-	p.record.add(now, "connecting")
+	p.note(now, "connecting")
 }
 
 // recover shakes hands again with a peer that may have lost our keys, or moved.
@@ -260,12 +260,12 @@ func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.C
 	delete(a.calling, s)
 	if err != nil {
 		a.failures = append(a.failures, err)
-		p.record.add(now, "call failed: "+err.Error())
+		p.note(now, "call failed: "+err.Error())
 		p.afterFailures(now)
 		return
 	}
 	a.answered = true
-	p.record.add(now, "a super node has called the peer")
+	p.note(now, "a super node has called the peer")
 	p.paths.SetShared(now, r.Shared)
 	p.learn(now, r.Device)
 	if bare && !p.exchange.Pending() && p.tentative == nil && p.current == nil {
@@ -307,9 +307,6 @@ func (p *Peer) failAttempt(err error) {
 		return
 	}
 	p.attempt = nil
-	if err != nil {
-		p.logRecord(err)
-	}
 	if p.fresh != nil && !p.fresh.adopted {
 		p.dropFresh()
 	}

@@ -48,14 +48,14 @@ func (p *Peer) onStarted(now time.Time, c *connection, s session.Session, err er
 		return
 	}
 	if err != nil {
-		p.record.add(now, "the session did not start: "+err.Error())
+		p.note(now, "the session did not start: "+err.Error())
 		p.dropCurrent(now, fmt.Errorf("starting the session: %w", err))
 		return
 	}
 	c.session = s
 	c.lane.open.Store(true)
 	p.live.Store(c)
-	p.record.add(now, "session open")
+	p.note(now, "session open")
 	p.finishAttempt()
 	p.cfg.Host.SessionStarted(p, c.device, s)
 	p.workers.Go(func() {

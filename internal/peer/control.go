@@ -133,7 +133,7 @@ func (p *Peer) onGoodbye(now time.Time, ch *channel, m wire.Goodbye) {
 	if p.current == nil || ch.conn != p.current.conn {
 		return
 	}
-	p.record.add(now, "the peer said goodbye: "+m.Reason)
+	p.note(now, "the peer said goodbye: "+m.Reason)
 	p.dropCurrent(now, ErrGone)
 }
 
@@ -143,7 +143,7 @@ func (p *Peer) onHint(now time.Time, m wire.Hint) {
 	if !p.exchange.HandleHint(now, m) {
 		return
 	}
-	p.record.add(now, "the peer does not know the session: shaking hands again")
+	p.note(now, "the peer does not know the session: shaking hands again")
 	p.recover(now)
 }
 

@@ -54,13 +54,13 @@ func (p *Peer) onFresh(now time.Time, a *attempt, f *Fresh, err error) {
 		return
 	}
 	if err != nil {
-		p.record.add(now, "no fresh link: "+err.Error())
+		p.note(now, "no fresh link: "+err.Error())
 		p.callAll(now, p.cfg.Host.Candidates())
 		return
 	}
 	p.dropFresh()
 	p.fresh = f
-	p.record.add(now, "calling with a fresh link, seen at "+f.Mapped.String())
+	p.note(now, "calling with a fresh link, seen at "+f.Mapped.String())
 	m := wire.Opener{Nonce: openerNonce()}
 	_ = f.Info.Link.(Link).SendHopLimit(p.observed, m.Append(nil), path.OpenerHops)
 	list := append([]wire.Candidate{{Kind: wire.CandidateServerReflexive, Addr: f.Mapped}}, p.cfg.Host.Candidates()...)

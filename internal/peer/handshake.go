@@ -68,7 +68,7 @@ func (p *Peer) HandleCalled(c Call) {
 }
 
 func (p *Peer) onCalled(now time.Time, c Call) {
-	p.record.add(now, "called by way of a super node")
+	p.note(now, "called by way of a super node")
 	p.paths.SetShared(now, c.Shared)
 	p.learn(now, c.Device)
 	if c.Incoming != nil {
@@ -121,6 +121,7 @@ func (p *Peer) initiate(now time.Time, dialling bool) error {
 	if err != nil {
 		return err
 	}
+	p.note(now, "initiating")
 	p.expectResponse(pkt)
 	p.paths.SetStage(now, path.Calling)
 	return nil
@@ -159,20 +160,20 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 	switch d.Kind {
 	case noise.DecideAnswer:
 		if d.Yields {
-			p.record.add(now, "both called at once: the peer's initiation stands")
+			p.note(now, "both called at once: the peer's initiation stands")
 		}
 		p.answer(now, in, o, d.GoesOn)
 	case noise.DecideRepeat:
 		p.respond(now, in, o, d.Packet)
 		p.learnSource(now, o)
 	case noise.DecideWin:
-		p.record.add(now, "both called at once: our initiation stands")
+		p.note(now, "both called at once: our initiation stands")
 		p.learnSource(now, o)
 		if d.Packet != nil {
 			p.respond(now, in, o, d.Packet)
 		}
 	case noise.DecideStale:
-		p.record.add(now, "told the peer that its stamp is behind")
+		p.note(now, "told the peer that its stamp is behind")
 		p.respond(now, in, o, d.Packet)
 	}
 }
@@ -205,6 +206,7 @@ func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) 
 		p.log.Warn("no port for a session", "err", err)
 		return
 	}
+	p.note(now, "answered the peer's initiation")
 	p.tentative, p.response = ch, pkt
 	p.syncChannels()
 	p.respond(now, in, o, pkt)
@@ -298,7 +300,7 @@ func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
 		p.learn(now, res.Answer.Device)
 		p.established(now, res, src)
 	case noise.ResultAgain:
-		p.record.add(now, "our stamp is behind what the peer remembers: again above it")
+		p.note(now, "our stamp is behind what the peer remembers: again above it")
 		p.expectResponse(res.Packet)
 		if src.link != nil && res.Packet != nil {
 			p.sendTo(now, src, res.Packet)
@@ -306,7 +308,7 @@ func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
 		p.callAgain(now)
 	case noise.ResultFailed:
 		p.dropEarly()
-		p.record.add(now, "handshake failed: "+res.Err.Error())
+		p.note(now, "handshake failed: "+res.Err.Error())
 		if errors.Is(res.Err, noise.ErrRefused) {
 			p.failAttempt(fmt.Errorf("%w: %q", ErrRefused, res.Answer.Payload.Early))
 		}
@@ -376,7 +378,7 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 	p.paths.SetStage(now, path.Sealed)
 	p.paths.SetNominator(now, ch.conn.client)
 	if old != nil && old.conn != ch.conn {
-		p.record.add(now, "a new session replaces one that the peer has lost")
+		p.note(now, "a new session replaces one that the peer has lost")
 		p.endConnection(old.conn, ErrRestarted)
 		p.paths.Kick(now) // it may have come back elsewhere
 	}

@@ -64,6 +64,7 @@ type Peer struct {
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
 	record    record
+	logged    int // lines of the paths' record that were logged
 }
 
 // New makes a peer and starts its owner, which alone calls the Host. Close it.
@@ -154,6 +155,7 @@ func (p *Peer) advance(now time.Time) {
 	p.expire(now)
 	p.perform(now)
 	p.noteIdle(now)
+	p.logPaths()
 }
 
 // next is when advance is due; zero if nothing is planned.

@@ -101,14 +101,21 @@ func (p *Peer) lines() []Entry {
 	return lines
 }
 
-// logRecord logs what led to a failure, for whoever looks at debug messages.
-func (p *Peer) logRecord(err error) {
+// note adds a line to the peer's record.
+func (p *Peer) note(now time.Time, text string) {
+	p.record.add(now, text)
+	p.log.Debug("peer", "event", text)
+}
+
+// logPaths logs what is new in the record of the paths.
+func (p *Peer) logPaths() {
 	if !p.log.Enabled(p.ctx, slog.LevelDebug) {
 		return
 	}
-	p.log.Debug("not connected", "err", err)
-	for _, e := range p.lines() {
-		p.log.Debug("record", "at", e.Time.Format("15:04:05.000000"), "what", e.Text)
+	var lines []path.Entry
+	lines, p.logged = p.paths.LogSince(p.logged)
+	for _, e := range lines {
+		p.log.Debug("path", "event", e.String())
 	}
 }
 

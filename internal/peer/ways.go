@@ -38,10 +38,10 @@ func (p *Peer) perform(now time.Time) {
 			if p.current == nil && p.attempt == nil {
 				continue // who was here has proven nothing, and is not wanted
 			}
-			p.record.add(now, "no path answers: calling again")
+			p.note(now, "no path answers: calling again")
 			p.recover(now)
 		case path.Lost:
-			p.record.add(now, "no path has answered for too long")
+			p.note(now, "no path has answered for too long")
 			p.dropCurrent(now, ErrLost)
 		}
 	}
