@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
@@ -46,20 +47,43 @@ func (h host) link(s *socket.Socket, prefixes []netip.Prefix) path.LinkInfo {
 	return li
 }
 
+// nearbyLife is how old an answer of the operating system about its interfaces may
+// be. It takes about as long as the Diffie–Hellman of a handshake (0.2 ms with a
+// few interfaces), and each stranger's has several questions.
+const nearbyLife = time.Second
+
+// A nearby is the prefixes of the interfaces that are up, as they were of late.
+type nearby struct {
+	mu       sync.Mutex
+	asked    time.Time
+	prefixes []netip.Prefix // not changed once it is here
+}
+
 // prefixes returns the addresses of the interfaces that are up, with their
-// on-link prefixes.
+// on-link prefixes. The slice is not to be changed.
 func (h host) prefixes() []netip.Prefix {
+	n := &h.nearby
+	n.mu.Lock()
+	list, asked := n.prefixes, n.asked
+	n.mu.Unlock()
+	now := time.Now()
+	if !asked.IsZero() && now.Sub(asked) < nearbyLife {
+		return list
+	}
 	interfaces, err := h.cfg.Network.Interfaces()
 	if err != nil {
 		h.log.Warn("interfaces are not known", "err", err)
 		return nil
 	}
-	var list []netip.Prefix
+	list = nil
 	for _, i := range interfaces {
 		if i.Up {
 			list = append(list, i.Prefixes...)
 		}
 	}
+	n.mu.Lock()
+	n.prefixes, n.asked = list, now
+	n.mu.Unlock()
 	return list
 }
 

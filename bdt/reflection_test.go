@@ -1,7 +1,9 @@
 package bdt_test
 
 import (
+	"maps"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,23 +16,40 @@ import (
 
 // A victim's link, and what came over it.
 type victim struct {
-	addr           netip.AddrPort
+	addr netip.AddrPort
+
+	mu    sync.Mutex
+	count haul
+}
+
+// A haul is what came.
+type haul struct {
 	packets, bytes int
 	types          map[wire.Type]int
+}
+
+func (v *victim) haul() haul {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	h := v.count
+	h.types = maps.Clone(h.types)
+	return h
 }
 
 // victim makes a host that nobody asked to send anything.
 func (w *world) victim(addr string) *victim {
 	w.t.Helper()
-	v := &victim{addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 4000), types: map[wire.Type]int{}}
+	v := &victim{addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 4000), count: haul{types: map[wire.Type]int{}}}
 	host := w.net.Host("victim")
 	link := netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: time.Millisecond}, addr))
 	link.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
 		if p.Dst == v.addr {
-			v.packets++
-			v.bytes += len(p.Data)
 			t, _ := wire.ControlType(p.Data)
-			v.types[t]++
+			v.mu.Lock()
+			v.count.packets++
+			v.count.bytes += len(p.Data)
+			v.count.types[t]++
+			v.mu.Unlock()
 		}
 		emit(p, 0)
 	})
@@ -55,12 +74,13 @@ func TestForgedSourceIsNotAmplified(t *testing.T) {
 			r.send(v.addr, addrOf(bob, bobHost), b)
 		}
 		time.Sleep(2 * time.Minute)
+		got := v.haul()
 		synctest.Wait() // until the network has counted all
-		if v.packets == 0 {
+		if got.packets == 0 {
 			t.Error("nothing came: this proves nothing")
 		}
-		if v.bytes > sent {
-			t.Errorf("%d bytes brought the victim %d, in %v", sent, v.bytes, v.types)
+		if got.bytes > sent {
+			t.Errorf("%d bytes brought the victim %d, in %v", sent, got.bytes, got.types)
 		}
 	})
 }
@@ -77,16 +97,17 @@ func TestNamedAddressesGetProbesOnly(t *testing.T) {
 		bob.ServeEcho()
 		ask(t, alice, bob.ID())
 		time.Sleep(time.Minute)
-		if v.packets == 0 {
+		got := v.haul()
+		if got.packets == 0 {
 			t.Error("nothing came: this proves nothing")
 		}
-		for kind, n := range v.types {
+		for kind, n := range got.types {
 			if kind != wire.TypeSealed {
 				t.Errorf("%d packets of type %v to an address that the caller named", n, kind)
 			}
 		}
-		if v.packets > 4 || v.bytes > 400 {
-			t.Errorf("%d packets, %d bytes", v.packets, v.bytes)
+		if got.packets > 4 || got.bytes > 400 {
+			t.Errorf("%d packets, %d bytes", got.packets, got.bytes)
 		}
 	})
 }

@@ -31,6 +31,7 @@ type Stack struct {
 	sockets  []*socket.Socket
 	demux    demux
 	mapper   mapper
+	nearby   nearby
 	fresh    atomic.Int64 // sockets for second punches that are open; at most maxFresh
 
 	ctx     context.Context // ends with Close

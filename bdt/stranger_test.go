@@ -59,7 +59,7 @@ func TestInventedCallers(t *testing.T) {
 			time.Sleep(time.Microsecond) // a worker takes it
 		}
 		time.Sleep(time.Minute)
-		if n := v.types[wire.TypeInitiation]; n < bdt.CallsHeard || n > 7*bdt.CallsHeard {
+		if n := v.haul().types[wire.TypeInitiation]; n < bdt.CallsHeard || n > 7*bdt.CallsHeard {
 			t.Errorf("%d initiations, for %d calls of which %d may be heard", n, 3*bdt.CallsHeard, bdt.CallsHeard)
 		}
 	})
