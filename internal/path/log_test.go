@@ -1,3 +1,9 @@
+package path
+
+import (
+	"testing"
+	"time"
+)
 
 // LogSince gives each line once to whoever asks often enough, and what is left
 // to who does not.
