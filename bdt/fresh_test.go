@@ -2,6 +2,7 @@ package bdt_test
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ func TestStolenPort(t *testing.T) {
 			inVirtualTime(t, 2*time.Millisecond, func(t *testing.T, w *world) {
 				// What the late one sends to the other is lost before it reaches its
 				// own NAT, so that the other's punches come to a closed one.
-				hosts, deaf := map[string]*netsim.Host{}, false
+				hosts := map[string]*netsim.Host{}
+				var deaf atomic.Bool
 				for name, addr := range addrs {
 					hosts[name] = w.net.Host(name)
 					nat := w.net.NAT(name+"-nat", stealing)
@@ -30,7 +32,7 @@ func TestStolenPort(t *testing.T) {
 					lan := netsim.Must(w.net.Connect(hosts[name], nat, netsim.LinkConfig{}, "198.18.1.2/24"))
 					if name == late {
 						lan.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
-							if !deaf || p.Dst.Addr() != addrs[other] {
+							if !deaf.Load() || p.Dst.Addr() != addrs[other] {
 								emit(p, 0)
 							}
 						})
@@ -41,8 +43,8 @@ func TestStolenPort(t *testing.T) {
 				defer bob.Close()
 				bob.ServeEcho()
 				settle(w)
-				deaf = true
-				time.AfterFunc(500*time.Millisecond, func() { deaf = false })
+				deaf.Store(true)
+				time.AfterFunc(500*time.Millisecond, func() { deaf.Store(false) })
 				took, err := alice.Ping(t.Context(), bob.ID())
 				t.Logf("first answered byte after %v", took)
 				if err != nil || took < time.Second || took > 2*time.Second {

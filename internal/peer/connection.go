@@ -45,6 +45,7 @@ func (p *Peer) onStarted(now time.Time, c *connection, s session.Session, err er
 		if s != nil {
 			s.Close(0, "superseded")
 		}
+		p.endConnection(c, errSessionOver)
 		return
 	}
 	if err != nil {

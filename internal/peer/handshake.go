@@ -228,11 +228,17 @@ func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) 
 	}
 }
 
+// errSessionOver: a session was to go on, or to start, that has ended meanwhile.
+var errSessionOver = errors.New("the session has ended meanwhile")
+
 // newChannel makes the channel of an association. If that goes on with the
 // current session so does the connection, and else a new one begins.
 func (p *Peer) newChannel(now time.Time, a *noise.Association, d *identity.Device) (*channel, error) {
 	ch := &channel{assoc: a}
-	if a.GoesOn() && p.current != nil && p.current.conn.id == a.SessionID() {
+	if a.GoesOn() {
+		if p.current == nil || p.current.conn.ended || p.current.conn.id != a.SessionID() {
+			return nil, errSessionOver
+		}
 		ch.conn = p.current.conn
 	} else {
 		conn, err := p.newConnection(now, a, d)
@@ -320,8 +326,11 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 	early := p.expected.Swap(nil)
 	ch, err := p.newChannel(now, res.Change.Association, p.device)
 	if err != nil {
-		p.log.Warn("no port for a session", "err", err)
+		p.note(now, "the handshake came to nothing: "+err.Error())
 		p.exchange.Drop()
+		p.syncChannels()
+		p.setStage(now)
+		p.callAgain(now)
 		return
 	}
 	if src.link != nil {
@@ -369,6 +378,9 @@ func (p *Peer) confirm(now time.Time, ch *channel) {
 	}
 	p.tentative, p.response = nil, nil
 	p.become(now, ch, change)
+	if ch.conn.ended {
+		p.dropCurrent(now, errSessionOver) // the engine gave up before the keys were confirmed
+	}
 }
 
 // become makes a channel the current one: both ends hold its keys.

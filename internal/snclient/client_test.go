@@ -94,6 +94,7 @@ func testOutage(t *testing.T, hurry bool) {
 		if err := a.client.WaitOnline(ctx); err != nil {
 			t.Fatalf("70 s after the outage: %v", err)
 		}
+		synctest.Wait() // the handler is told after the state has changed
 		want := []snclient.State{snclient.Online, snclient.Offline, snclient.Online}
 		if got := a.stateLog(); !slices.Equal(got, want) {
 			t.Errorf("states %v, want %v", got, want)
