@@ -33,8 +33,8 @@ soak: ## the long versions: repeats, races, long fuzzing
 	$(GO) test -race -count=20 ./...
 	./fuzz/run.sh 5m
 
-cover: ## statement coverage outside cmd
-	$(GO) test -coverprofile=cover.out $$($(GO) list ./... | grep -v /cmd/)
+cover: ## statement coverage outside cmd, by the tests of all packages
+	$(GO) test -coverprofile=cover.out -coverpkg=$$($(GO) list ./... | grep -v /cmd/ | paste -sd, -) $$($(GO) list ./... | grep -v /cmd/)
 	$(GO) tool cover -func=cover.out | tail -1
 
 clean:
