@@ -95,7 +95,7 @@ func (l *Lab) node(name string, r role) *Node {
 	for _, scope := range []string{"all", "default"} {
 		// New namespaces may inherit a machine's refusal of IPv6.
 		n.must(ns.sysctl("ipv6/conf/"+scope+"/disable_ipv6", "0"))
-		// Addresses are good at once (no RFC 4862 §5.4): here nobody else has them.
+		// Addresses are not checked for duplicates (RFC 4862 §5.4): there are none.
 		n.must(ns.sysctl("ipv6/conf/"+scope+"/accept_dad", "0"))
 	}
 	if r == host {
@@ -150,9 +150,12 @@ func (l *Lab) Connect(lower, upper *Node, addrs ...string) {
 	upper.must(upper.ns.ip("link set %s master %s up", port, bridge))
 	lower.must(lower.ns.ip("link set %s up", uplink))
 	for _, p := range lower.addrs {
-		lower.must(lower.ns.ip("address add %v dev %s", p, uplink))
+		lower.must(lower.ns.ip("address add %v dev %s nodad", p, uplink))
 		lower.must(lower.ns.ip("route add default via %v", gateway(p)))
 	}
+	upper.must(upper.ns.await(port))
+	upper.must(upper.ns.await(bridge))
+	lower.must(lower.ns.await(uplink))
 	if lower.role == nat {
 		lower.loadRules()
 	}
@@ -180,7 +183,7 @@ func (n *Node) bridge(subnets []netip.Prefix) string {
 			continue
 		}
 		n.bridges[p.Masked()] = name
-		n.must(n.ns.ip("address add %v/%d dev %s", gateway(p), p.Bits(), name))
+		n.must(n.ns.ip("address add %v/%d dev %s nodad", gateway(p), p.Bits(), name))
 		n.announce(p.Masked())
 	}
 	return name

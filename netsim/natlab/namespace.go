@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,21 +69,43 @@ func (n *namespace) do(f func() error) error {
 	return <-result
 }
 
-// run runs a command in the namespace and waits for it.
-func (n *namespace) run(stdin, name string, args ...string) error {
+// run runs a command in the namespace and returns what it says.
+func (n *namespace) run(stdin, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out := new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := n.do(cmd.Run); err != nil {
-		return fmt.Errorf("%s %s: %w: %s%s", name, strings.Join(args, " "), err, out, stdin)
+		return "", fmt.Errorf("%s %s: %w: %s%s", name, strings.Join(args, " "), err, out, stdin)
 	}
-	return nil
+	return out.String(), nil
 }
 
 // ip runs an ip command, whose arguments are separated by blanks.
 func (n *namespace) ip(format string, args ...any) error {
-	return n.run("", "ip", strings.Fields(fmt.Sprintf(format, args...))...)
+	_, err := n.run("", "ip", strings.Fields(fmt.Sprintf(format, args...))...)
+	return err
+}
+
+// await waits until an interface is ready. The kernel activates it, and makes
+// its link-local address, in the background; what is sent before is lost.
+func (n *namespace) await(dev string) error {
+	for deadline := time.Now().Add(readyTimeout); ; {
+		link, err := n.run("", "ip", "link", "show", "dev", dev)
+		if err != nil {
+			return err
+		}
+		tentative, err := n.run("", "ip", "address", "show", "dev", dev, "tentative")
+		if err != nil {
+			return err
+		}
+		if strings.Contains(link, "state UP") && tentative == "" {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is not ready after %v: %s%s", dev, readyTimeout, link, tentative)
+		}
+	}
 }
 
 // sysctl sets a kernel parameter of the namespace: /proc/sys/net shows each

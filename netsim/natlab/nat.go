@@ -94,7 +94,8 @@ func (n *Node) loadRules() {
 	n.lab.t.Helper()
 	rules, err := ruleset(n.nat, n.inside)
 	n.must(err)
-	n.must(n.ns.run(rules, "nft", "-f", "-"))
+	_, err = n.ns.run(rules, "nft", "-f", "-")
+	n.must(err)
 	if n.nat.Timeout <= 0 {
 		return
 	}

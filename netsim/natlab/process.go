@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readyTimeout = 10 * time.Second // from start to the line that says ready
+	readyTimeout = 10 * time.Second // of a program, from start to the line that says so, and of an interface
 	stopTimeout  = 5 * time.Second  // from SIGTERM to SIGKILL
 	keptOutput   = 64 << 10         // bytes of a process's output that a failed test shows
 )

@@ -3,9 +3,13 @@
 package natlab
 
 import (
+	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/bdtnet/bdt/netsim"
 	"github.com/bdtnet/bdt/underlay"
@@ -147,9 +151,34 @@ func listen(t *testing.T, s site, laddr netip.AddrPort) *endpoint {
 func (e *endpoint) send(to netip.AddrPort, text string, hopLimit uint8) {
 	e.t.Helper()
 	d := underlay.Datagram{Addr: to, Data: []byte(text), HopLimit: hopLimit}
-	if _, err := e.conn.WriteBatch([]underlay.Datagram{d}); err != nil {
+	err := ordered(func() error {
+		_, err := e.conn.WriteBatch([]underlay.Datagram{d})
+		return err
+	})
+	if err != nil {
 		e.t.Fatal(err)
 	}
+}
+
+// ordered runs f on one and the same processor each time. The kernel takes a
+// packet through all the lab's nodes on the processor that sent it, and each
+// keeps the order of its packets, but a busy one falls behind the others.
+func ordered(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return err
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if before.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return err
+	}
+	return errors.Join(f(), unix.SchedSetaffinity(0, &before))
 }
 
 // receive returns the next datagram's text and source.
