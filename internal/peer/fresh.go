@@ -30,11 +30,26 @@ const freshTimeout = time.Second
 
 // wantsFresh reports whether a punch has been tried and no path has come of it.
 func (p *Peer) wantsFresh() bool {
-	if !p.observed.IsValid() || p.attempt.rounds < 2 {
-		return false
-	}
+	return p.observed.IsValid() && p.attempt.rounds >= 2 && !p.reached()
+}
+
+// reached reports whether there is a path that works.
+func (p *Peer) reached() bool {
 	info, ok := p.paths.Current()
-	return !ok || info.State != path.Valid
+	return ok && info.State == path.Valid
+}
+
+// callBack has a callee that is called again, since no path came of the first
+// call, do what the caller does: the port that was taken may be ours. A Linux
+// router even gives later flows the port that it moved the first to, so that
+// no fresh port at the other end helps.
+func (p *Peer) callBack(now time.Time) {
+	if p.unmet++; p.unmet < 2 || p.attempt != nil || p.reached() {
+		return
+	}
+	p.note(now, "called again without a path: calling back")
+	p.beginAttempt(now)
+	p.attempt.rounds, p.attempt.round = 1, now
 }
 
 // freshen opens a fresh link on a worker and goes on with the round.

@@ -80,6 +80,7 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 		c.Candidates = asSeen(c.Candidates)
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+	p.callBack(now)
 }
 
 // asSeen returns those of the candidates of an SN that are of the host, or the NAT,

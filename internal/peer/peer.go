@@ -63,6 +63,7 @@ type Peer struct {
 	fresh     *Fresh           // of the attempt, or of the path that came of it; nil: none
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
+	unmet     int              // calls of the peer since there was a session
 	record    record
 	logged    int // lines of the paths' record that were logged
 }
