@@ -3,6 +3,7 @@ package bdt
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -104,7 +105,7 @@ func (e *ResetError) Error() string {
 
 // error names the operation and the peer. io.EOF stays what it is.
 func (c *Conn) error(op string, err error) error {
-	if err == nil || isEOF(err) {
+	if err == nil || err == io.EOF {
 		return err
 	}
 	var se *session.StreamError

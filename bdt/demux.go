@@ -2,6 +2,7 @@ package bdt
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -171,7 +172,7 @@ func (d *demux) handleHint(b []byte, from netip.AddrPort) {
 	}
 	s := d.stack
 	s.mu.Lock()
-	peers, sns := values(s.peers), s.sns
+	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
 	s.mu.Unlock()
 	for _, c := range sns {
 		c.HandleControl(b, from)

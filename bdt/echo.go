@@ -53,13 +53,16 @@ func (s *Stack) Ping(ctx context.Context, id identity.ID) (time.Duration, error)
 	defer stop()
 	var question, answer [8]byte
 	rand.Read(question[:])
-	if _, err := c.Write(question[:]); err != nil {
-		return 0, firstError(ctx.Err(), err)
+	_, err = c.Write(question[:])
+	if err == nil {
+		_, err = io.ReadFull(c, answer[:])
 	}
-	if _, err := io.ReadFull(c, answer[:]); err != nil {
-		return 0, firstError(ctx.Err(), err)
-	}
-	if question != answer {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return 0, &OpError{Op: "ping", Peer: id, Err: ctx.Err()}
+	case err != nil:
+		return 0, err
+	case question != answer:
 		return 0, &OpError{Op: "ping", Peer: id, Err: errEcho}
 	}
 	return time.Since(start), nil

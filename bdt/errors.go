@@ -21,10 +21,12 @@ var (
 	ErrNoRoute = errors.New("no super node and no address to try: give an SN, or dial a ticket")
 	// ErrOffline: every SN that could be asked is offline.
 	ErrOffline = errors.New("no super node is reachable")
-	// ErrDenied: the peer has the service, or not, and will not say: its policy refuses this device.
+	// ErrDenied: the peer's policy refuses this device; whether there is such a service it does not say.
 	ErrDenied = errors.New("the peer refuses this device")
 	// ErrNoService: the peer serves nothing by that name.
 	ErrNoService = errors.New("the peer has no such service")
+	// ErrBusy: too many streams wait for the service's Accept, or for their headers.
+	ErrBusy = errors.New("the peer's service is too busy to take the stream")
 	// ErrPeerRestarted: the peer lost the session, most likely by a restart. Dial again.
 	ErrPeerRestarted = errors.New("the peer restarted")
 	// ErrPeerLost: no path to the peer answered for 30 s.
@@ -41,7 +43,7 @@ var (
 
 // An OpError is an operation that failed, the peer it concerned, and why.
 type OpError struct {
-	Op   string      // "dial", "listen", "accept", "open"
+	Op   string      // "open", "dial", "listen", "accept", "learn", "go online", "ping", "read", "write", "close", "set deadline"
 	Peer identity.ID // zero if none
 	Err  error
 }
@@ -73,6 +75,8 @@ func (e *OpError) Temporary() bool { return false }
 var (
 	errNotDevice    = errors.New("not the id of a device")
 	errSelf         = errors.New("that is this device")
+	errMalformed    = errors.New("the peer did not understand the stream's header")
+	errPeerClosed   = errors.New("the peer closed the stream") // before it had read everything
 	errTooManyPeers = errors.New("too many peers")
 	errTooManyFresh = errors.New("too many sockets are open for second punches")
 	errNoFamily     = errors.New("no socket of the address's family")

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -213,5 +214,5 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 func (m *mapper) addresses() []netip.AddrPort {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return values(m.mapped)
+	return slices.Collect(maps.Values(m.mapped))
 }

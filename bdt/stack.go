@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -188,7 +190,8 @@ func (s *Stack) Close() error {
 func (s *Stack) shutDown() {
 	s.mu.Lock()
 	s.closed = true
-	peers, sns, listeners := values(s.peers), s.sns, values(s.listeners)
+	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
+	listeners := slices.Collect(maps.Values(s.listeners))
 	s.mu.Unlock()
 
 	for _, l := range listeners {
@@ -208,14 +211,6 @@ func (s *Stack) shutDown() {
 		sock.Close()
 	}
 	s.workers.Wait()
-}
-
-func values[K comparable, V any](m map[K]V) []V {
-	list := make([]V, 0, len(m))
-	for _, v := range m {
-		list = append(list, v)
-	}
-	return list
 }
 
 // ID returns the device's id.
@@ -265,22 +260,13 @@ func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn
 	}
 	stream, err := ss.session.OpenStream(ctx)
 	if err != nil {
-		return nil, &OpError{Op: "dial", Peer: id, Err: firstError(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
 	}
 	if _, err := stream.Write(appendHeader(nil, service)); err != nil {
 		refuse(stream, codeClosed)
-		return nil, &OpError{Op: "dial", Peer: id, Err: firstError(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
 	}
 	return s.newConn(ss, stream, service), nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // session returns the session with a device, which it opens if there is none.

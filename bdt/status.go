@@ -3,8 +3,10 @@ package bdt
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -46,11 +48,13 @@ func (s *Stack) WaitOnline(ctx context.Context) error {
 	if len(clients) == 0 {
 		return &OpError{Op: "go online", Err: ErrNoRoute}
 	}
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan error, len(clients))
 	for _, c := range clients {
-		go func() { results <- c.WaitOnline(ctx) }()
+		waiting.Go(func() { results <- c.WaitOnline(ctx) })
 	}
 	var errs []error
 	for range clients {
@@ -105,7 +109,7 @@ type PeerStatus struct {
 // Peers returns the devices that the stack has to do with.
 func (s *Stack) Peers() []PeerStatus {
 	s.mu.Lock()
-	peers := values(s.peers)
+	peers := slices.Collect(maps.Values(s.peers))
 	s.mu.Unlock()
 	list := make([]PeerStatus, 0, len(peers))
 	for _, p := range peers {

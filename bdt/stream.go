@@ -31,11 +31,6 @@ const (
 	applicationCode = 0x100
 )
 
-// ErrBusy: the service's backlog of streams that wait for Accept is full.
-var ErrBusy = errors.New("the peer's service is too busy to take the stream")
-
-var errMalformed = errors.New("the peer did not understand the stream's header")
-
 // checkService reports what is wrong with a service's name.
 func checkService(name string) error {
 	if name == "" {
@@ -105,8 +100,3 @@ func streamCause(e *session.StreamError) error {
 	}
 	return errPeerClosed
 }
-
-// errPeerClosed: the peer closed the stream before it had read everything.
-var errPeerClosed = errors.New("the peer closed the stream")
-
-func isEOF(err error) bool { return err == io.EOF }
