@@ -186,9 +186,8 @@ func (t *routeTable) replace(sink, next socket.Sink) {
 	defer t.mu.Unlock()
 	for i := range t.routes {
 		if r := &t.routes[i]; r.sink == sink {
-			r.link.DeleteRoute(r.addr, r.sink)
+			r.link.ReplaceRoute(r.addr, r.sink, next)
 			r.sink = next
-			r.link.AddRoute(r.addr, next)
 		}
 	}
 }

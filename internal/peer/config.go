@@ -71,7 +71,6 @@ type Host interface {
 // Config is what a peer is made of. All fields are needed.
 type Config struct {
 	ID       identity.ID
-	Local    identity.ID
 	Exchange func(p *Peer) *noise.Exchange
 	Host     Host
 	Engine   session.Engine

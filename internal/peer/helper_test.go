@@ -72,7 +72,6 @@ func newRig(t *testing.T, lower bool, timeout time.Duration) *rig {
 	}
 	r.p = New(Config{
 		ID:    b.ID(),
-		Local: a.ID(),
 		Exchange: func(p *Peer) *noise.Exchange {
 			return noise.NewExchange(noise.ExchangeConfig{
 				Local: a, Remote: b.ID(), Indices: r.table.For(p),
