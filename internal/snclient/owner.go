@@ -203,7 +203,6 @@ func (o *owner) stop() {
 // enter changes the state and tells.
 func (o *owner) enter(s State) {
 	if o.setState(s) {
-		o.log.Info("super node", "state", s)
 		o.cfg.Handler.HandleState(o.Client, s)
 	}
 }

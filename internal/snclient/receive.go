@@ -242,7 +242,7 @@ func (o *owner) receiveNotice(now time.Time, l link, m wire.Notice) {
 // neither be called.
 func (o *owner) supersede() {
 	o.stop()
-	o.log.Warn("another instance of this device has registered")
+	o.log.Warn("another instance of this device has registered: this one gets no calls from the super node any more")
 	o.enter(Superseded)
 }
 
