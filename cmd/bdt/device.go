@@ -47,6 +47,11 @@ func (o *caller) open(c *cobra.Command, target string) (*bdt.Stack, identity.ID,
 		}
 		cfg.StampFile = stampFile(o.key)
 	}
+	if cfg.Device != nil && cfg.Device.Device.ID() == ticket.Peer() {
+		return nil, identity.ID{}, command.Advise(
+			command.Usagef("%s holds the key of the very device to reach", o.key),
+			"leave out --key, or name that of another device")
+	}
 	stack, err := bdt.Open(cfg)
 	if err != nil {
 		return nil, identity.ID{}, adviseOpen(err)
@@ -66,7 +71,7 @@ func parseTarget(s string) (identity.Ticket, error) {
 			"give the id or the ticket of the other side's 'ready' line, in quotes")
 	}
 	if id := t.Peer(); id.Type() != identity.TypeDevice {
-		return t, command.Advise(command.Usagef("%s is the id of a %s, not of a device", s, id.Type()),
+		return t, command.Advise(command.Usagef("%s is of type %s, not a device", s, id.Type()),
 			"give the id of a device: 'bdt id show' tells what an id names")
 	}
 	return t, nil
@@ -91,6 +96,7 @@ func adviseDial(err error) error {
 		{bdt.ErrUnreachable, "check that 'bdt up' still runs there; if it does, the NATs of both let nothing through: try from another network"},
 		{bdt.ErrDenied, "the other side decides who may use a service: ask for 'bdt up --serve', or to be of its zone"},
 		{bdt.ErrNoService, "the other side has to offer it: 'bdt up --serve echo --serve bench'"},
+		{bdt.ErrBusy, "wait a little, and run it again"},
 		{bdt.ErrPeerRestarted, "run it again"},
 		{bdt.ErrPeerLost, "check that the other side still has a network, and run it again"},
 		{bdt.ErrPeerClosed, "start 'bdt up' again on the other side"},

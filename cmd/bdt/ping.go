@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ and the peer's address on it. The status is 0 if any ping was answered.`,
 	f := c.Flags()
 	f.IntVarP(&o.count, "count", "c", 4, "how many pings; 0: until stopped")
 	f.DurationVar(&o.interval, "interval", time.Second, "between the starts of two pings")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for an answer")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for the answer to each, once connected")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
 	return c
 }
@@ -83,7 +84,7 @@ func (o *ping) run(c *cobra.Command, target string) error {
 		fmt.Fprintln(out, sum)
 	}
 	if sum.answered == 0 {
-		return adviseDial(fmt.Errorf("no answer: %w", firstError(sum.last, context.Canceled)))
+		return adviseDial(fmt.Errorf("no answer: %w", cmp.Or(sum.last, context.Canceled)))
 	}
 	return nil
 }
@@ -191,12 +192,3 @@ func (s summary) String() string {
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", inMilliseconds(d)) }
 
 func inMilliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
