@@ -71,7 +71,7 @@ func newRig(t *testing.T, lower bool, timeout time.Duration) *rig {
 		local: a, remote: b, stamper: noise.NewStamper(0, nil), answered: map[noise.Hash][]byte{},
 	}
 	r.p = New(Config{
-		ID:    b.ID(),
+		ID: b.ID(),
 		Exchange: func(p *Peer) *noise.Exchange {
 			return noise.NewExchange(noise.ExchangeConfig{
 				Local: a, Remote: b.ID(), Indices: r.table.For(p),
