@@ -6,7 +6,7 @@ import (
 	"github.com/bdtnet/bdt/underlay"
 )
 
-// A class is what a packet is, by its first byte.
+// A class is what a packet is, by its first byte (docs/spec/wire.md §1).
 //
 // RFC 9443 section 2 divides the byte between protocols that share a port. We
 // take three of its ranges; control packets use the upper part of DTLS's

@@ -19,7 +19,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 
@@ -184,52 +183,6 @@ func (t MessageType) String() string {
 		return messageTypes[t]
 	}
 	return "message 0x" + strconv.FormatUint(uint64(t), 16)
-}
-
-// Class is the protocol that a packet on the shared socket belongs to (spec §1).
-type Class uint8
-
-// The protocols that share the socket.
-const (
-	ClassUnknown Class = iota
-	ClassSTUN
-	ClassControl
-	ClassQUIC
-)
-
-// String returns the name of the protocol.
-func (c Class) String() string {
-	switch c {
-	case ClassSTUN:
-		return "STUN"
-	case ClassControl:
-		return "control"
-	case ClassQUIC:
-		return "QUIC"
-	}
-	return "unknown"
-}
-
-const (
-	stunHeaderLen = 20         // bytes (RFC 8489 §5)
-	stunCookie    = 0x2112a442 // at offset 4 (RFC 8489 §5)
-	quicFixedBit  = 0x40       // of the first byte (RFC 9000 §17)
-)
-
-// Classify tells packets apart by their first byte (spec §1, RFC 9443 §2), and
-// STUN by its magic cookie as well. b may be anything.
-func Classify(b []byte) Class {
-	switch {
-	case len(b) == 0:
-		return ClassUnknown
-	case b[0]&quicFixedBit != 0:
-		return ClassQUIC
-	case b[0]>>5 == 1: // 0x20 to 0x3f
-		return ClassControl
-	case b[0] <= 3 && len(b) >= stunHeaderLen && binary.BigEndian.Uint32(b[4:]) == stunCookie:
-		return ClassSTUN
-	}
-	return ClassUnknown
 }
 
 // ControlType returns the type of a control packet after checking its version

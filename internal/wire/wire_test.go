@@ -99,47 +99,6 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-func TestClassify(t *testing.T) {
-	stun := func(first byte) []byte {
-		b := make([]byte, 20)
-		copy(b, []byte{first, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42})
-		return b
-	}
-	for v := range 256 {
-		want := ClassUnknown
-		switch {
-		case v <= 3:
-			want = ClassSTUN
-		case v >= 0x20 && v <= 0x3f:
-			want = ClassControl
-		case v >= 0x40 && v < 0x80, v >= 0xc0:
-			want = ClassQUIC
-		}
-		if got := Classify(stun(byte(v))); got != want {
-			t.Errorf("first byte %#x: %v, want %v", v, got, want)
-		}
-		if want == ClassSTUN {
-			want = ClassUnknown
-		}
-		if got := Classify([]byte{byte(v)}); got != want {
-			t.Errorf("first byte %#x alone: %v, want %v", v, got, want)
-		}
-	}
-	if got := Classify(nil); got != ClassUnknown {
-		t.Errorf("nothing: %v", got)
-	}
-	if got := Classify(stun(0)[:19]); got != ClassUnknown {
-		t.Errorf("a cut STUN header: %v", got)
-	}
-	for i := 4; i < 8; i++ {
-		b := stun(0)
-		b[i]++
-		if got := Classify(b); got != ClassUnknown {
-			t.Errorf("a wrong magic cookie: %v", got)
-		}
-	}
-}
-
 func TestControlType(t *testing.T) {
 	least := map[Type]int{
 		TypeInitiation: 136, TypeResponse: 92, TypeCookieReply: 64, TypeSealed: 32,
@@ -195,7 +154,6 @@ func TestStrings(t *testing.T) {
 	}{
 		{TypeCookieReply, "CookieReply"}, {Type(0x28), "type 0x28"}, {Type(0x1f), "type 0x1f"},
 		{MsgNotice, "Notice"}, {MessageType(5), "message 0x5"}, {MessageType(0x21), "message 0x21"},
-		{ClassSTUN, "STUN"}, {ClassControl, "control"}, {ClassQUIC, "QUIC"}, {ClassUnknown, "unknown"},
 		{EngineNone, "none"}, {EngineQUIC, "quic"}, {EngineNQUIC, "nquic"}, {EngineYamux, "yamux"}, {Engine(4), "engine 4"},
 		{ResponseAccept, "accept"}, {ResponseStale, "stale"}, {ResponseRefused, "refused"}, {ResponseKind(0), "response kind 0"},
 		{VisibleEveryone, "everyone"}, {VisibleZone, "zone"}, {VisibleNobody, "nobody"}, {Visibility(3), "visibility 3"},
