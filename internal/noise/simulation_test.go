@@ -307,3 +307,61 @@ func (d *node) sessions() (n int) {
 	}
 	return n
 }
+
+// TestGlareSimulated has both dial within a random time of each other, over
+// networks that delay, reorder, lose and repeat, and demands one association,
+// the same at both ends; over those that only delay, one session in all.
+func TestGlareSimulated(t *testing.T) {
+	const runs = 1000
+	extra, slowest := 0, time.Duration(0)
+	for seed := range uint64(runs) {
+		w := newWorld(t, seeded(seed))
+		w.delay = time.Duration(1+w.choose(400)) * time.Millisecond
+		w.lossy, w.duplicates, w.mutates = seed%2 == 1, seed%4 >= 2, seed%8 >= 4
+		for _, d := range w.nodes {
+			w.run(w.now.Add(time.Duration(w.choose(int(w.delay) + 1))))
+			d.dial()
+		}
+		began := w.now
+		for w.agreed() != nil && w.now.Before(began.Add(time.Minute)) {
+			w.after(10 * time.Millisecond)
+		}
+		slowest = max(slowest, w.now.Sub(began))
+		mutated := w.mutates
+		w.mutates = false         // a changed bit can make a hint, and so another handshake
+		w.after(12 * time.Second) // it stays so, when all else has expired
+		if err := w.agreed(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, d := range w.nodes {
+			if d.sessions() != 1 {
+				extra++
+				if !w.lossy && !mutated {
+					t.Errorf("seed %d: %d sessions without loss", seed, d.sessions())
+				}
+			}
+			if !mutated && (d.x.State() != StateEstablished || d.table.Len() != 1) {
+				t.Errorf("seed %d: state %v, %d indices", seed, d.x.State(), d.table.Len())
+			}
+		}
+	}
+	t.Logf("agreed after at most %v; %d ends of %d saw more than one session", slowest, extra, 2*runs)
+}
+
+// TestRestartSimulated restarts either end at random moments.
+func TestRestartSimulated(t *testing.T) {
+	for seed := range uint64(200) {
+		w := newWorld(t, seeded(seed))
+		w.delay = time.Duration(1+w.choose(400)) * time.Millisecond
+		w.lossy, w.duplicates = seed%2 == 1, seed%4 >= 2
+		w.nodes[0].dials, w.nodes[1].dials = true, true
+		for range 1 + w.choose(4) {
+			w.after(time.Duration(w.choose(3000)) * time.Millisecond)
+			w.nodes[w.choose(2)].restart()
+		}
+		w.after(40 * time.Second)
+		if err := w.agreed(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
