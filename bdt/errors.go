@@ -17,8 +17,8 @@ var (
 	ErrNotFound = errors.New("no super node knows this device")
 	// ErrUnreachable: the device is known, but no path to it came up in time.
 	ErrUnreachable = errors.New("no path to the device came up")
-	// ErrNoRoute: there is neither an SN to ask nor an address to try.
-	ErrNoRoute = errors.New("no super node and no address to try: give an SN, or dial a ticket")
+	// ErrNoRoute: there is neither an SN to ask nor an address that this device may try.
+	ErrNoRoute = errors.New("no super node to ask, and no address that can be tried from here")
 	// ErrOffline: every SN that could be asked is offline.
 	ErrOffline = errors.New("no super node is reachable")
 	// ErrDenied: the peer's policy refuses this device; whether there is such a service it does not say.

@@ -92,7 +92,7 @@ func adviseDial(err error) error {
 	}{
 		{bdt.ErrNotFound, "check the id, that 'bdt up' runs there, and that both use a common super node (or dial its ticket)"},
 		{bdt.ErrOffline, "check the super node, given by --sn or in the ticket: its id, its address, and that nothing blocks UDP to it"},
-		{bdt.ErrNoRoute, "name a super node with --sn ID@HOST:PORT, or dial a ticket"},
+		{bdt.ErrNoRoute, "name a super node with --sn ID@HOST:PORT, or dial a ticket; a loopback address takes --listen 127.0.0.1:0"},
 		{bdt.ErrUnreachable, "check that 'bdt up' still runs there; if it does, the NATs of both let nothing through: try from another network"},
 		{bdt.ErrDenied, "the other side decides who may use a service: ask for 'bdt up --serve', or to be of its zone"},
 		{bdt.ErrNoService, "the other side has to offer it: 'bdt up --serve echo --serve bench'"},

@@ -7,7 +7,7 @@ import "errors"
 var (
 	ErrNotFound    = errors.New("no super node knows this device")
 	ErrUnreachable = errors.New("no path to the device came up")
-	ErrNoRoute     = errors.New("no super node and no address to try")
+	ErrNoRoute     = errors.New("no super node to ask, and no address that can be tried from here")
 	ErrOffline     = errors.New("no super node is reachable")
 	ErrRestarted   = errors.New("the peer restarted")
 	ErrLost        = errors.New("the peer stopped answering")
