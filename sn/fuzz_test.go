@@ -1,6 +1,7 @@
 package sn
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -111,6 +112,9 @@ func FuzzServerPacket(f *testing.F) {
 			}
 			newcomer.send(rawMessage(data))
 		case fromRegistered:
+			if _, ok := r.s.devices.peer(registered.id()); !ok { // it has said goodbye
+				registered = r.online(2)
+			}
 			registered.send(rawMessage(data))
 		case fromElsewhere:
 			r.deliver(addrOf(200), registered.seal(rawMessage(data)))
@@ -119,7 +123,9 @@ func FuzzServerPacket(f *testing.F) {
 			r.sock.take(addrOf(a))
 		}
 		r.sock.take(witness.addr)
-		if p := one(t, wire.ParsePong, witness.ping(0)); p.Reregister || p.Observed != witness.addr {
+		// A call of an earlier input may be repeated to the witness meanwhile.
+		answers := slices.DeleteFunc(witness.ping(0), func(m []byte) bool { return m[0] == byte(wire.MsgCalled) })
+		if p := one(t, wire.ParsePong, answers); p.Reregister || p.Observed != witness.addr {
 			t.Errorf("another device's pong: %+v", p)
 		}
 		st := r.s.Stats()
