@@ -90,6 +90,14 @@ func (l *Link) SetDelay(d time.Duration) {
 	l.cfg.Delay = min(max(d, 0), maxLinkDelay)
 }
 
+// SetMTU sets the MTU, clamped to 68 to 65,535 bytes of IP packet, for packets
+// sent from now on. A host at either end sees it on its interface.
+func (l *Link) SetMTU(mtu int) {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	l.cfg.MTU = min(max(mtu, minMTU), maxMTU)
+}
+
 // SetTamper puts f in charge of every packet that arrives, in both directions,
 // before loss, queue and jitter. f owns the packet it is given. What it emits
 // goes on, in the packet's direction, after a further delay; emit copies the

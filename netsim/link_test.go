@@ -282,6 +282,32 @@ func TestMTU(t *testing.T) {
 	})
 }
 
+// TestSetMTU: what is on the link when its MTU falls still arrives, and a host
+// in front of it learns nothing unless the link is its own.
+func TestSetMTU(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		p := newPair(t, n, LinkConfig{Delay: 10 * time.Millisecond})
+		big := strings.Repeat("x", 1400)
+		p.up(big)
+		p.link.SetMTU(1280)
+		p.z.want(big)
+		d := []underlay.Datagram{{Addr: p.z.conn.LocalAddr(), Data: []byte(big)}}
+		if _, err := p.a.conn.WriteBatch(d); !errors.Is(err, syscall.EMSGSIZE) {
+			t.Fatalf("written on its own link: %v", err)
+		}
+		p.up("small")
+		p.z.want("small")
+		p.link.SetMTU(1500)
+		p.up(big)
+		p.z.want(big)
+		for mtu, want := range map[int]int{-1: 68, 0: 68, 1 << 20: 65535} {
+			if p.link.SetMTU(mtu); p.link.cfg.MTU != want {
+				t.Errorf("MTU %d became %d, want %d", mtu, p.link.cfg.MTU, want)
+			}
+		}
+	})
+}
+
 // TestRate: at 8 Mbit/s a byte takes a microsecond.
 func TestRate(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {
