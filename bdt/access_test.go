@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,14 +187,13 @@ func TestOwnZoneExpires(t *testing.T) {
 // Every way of not knowing one's zone closes it, but not to oneself.
 func TestOwnZoneFailsClosed(t *testing.T) {
 	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
-		z, other := newZone(t, time.Hour), newZone(t, time.Hour)
+		z := newZone(t, time.Hour)
 		client := w.open("client", w.public("client", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = z.member("client") })
 		defer client.Close()
 		for name, change := range map[string]func(*bdt.Config){
 			"no owner's object":     func(c *bdt.Config) { c.Device = z.member("server") },
-			"another's object":      func(c *bdt.Config) { c.Device, c.Owner = z.member("server"), other.people },
 			"server not a member":   func(c *bdt.Config) { c.Device, c.Owner = z.claimant("server"), z.people },
-			"server has no owner":   func(c *bdt.Config) { c.Owner = z.people },
+			"server has no owner":   func(*bdt.Config) {},
 			"server itself revoked": func(c *bdt.Config) { c.Device = z.member("server"); c.Owner = z.revoking(c.Device.Device.ID()) },
 		} {
 			server := w.open("server", w.public("server", time.Millisecond, freshAddr()), change)
@@ -212,9 +212,12 @@ func TestAccessSeesTheCaller(t *testing.T) {
 		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"))
 		defer server.Close()
 		asked := make(chan identity.ID, 16)
-		greet(t, server, "s", func(c bdt.Caller) bool {
+		greet(t, server, "s", func(c bdt.Caller) bdt.Rights {
 			asked <- c.Device.ID()
-			return c.Device.Name() == "alice"
+			if c.Device.Name() == "alice" {
+				return bdt.MayCall
+			}
+			return 0
 		})
 		for _, name := range []string{"alice", "bob"} {
 			s := w.open(name, w.behind(name, netsim.FullCone, time.Millisecond, freshAddr()))
@@ -229,6 +232,93 @@ func TestAccessSeesTheCaller(t *testing.T) {
 		}
 		if len(asked) != 0 {
 			t.Errorf("policy was asked %d times too often", len(asked))
+		}
+	})
+}
+
+// An owner's object that is not of this device's owner is a mistake in the
+// configuration, and so is a friend who is nobody.
+func TestConfigNamesTheWrongPeople(t *testing.T) {
+	z, other := newZone(t, time.Hour), newZone(t, time.Hour)
+	for name, cfg := range map[string]bdt.Config{
+		"another's owner": {Device: z.member("server"), Owner: other.people},
+		"no owner":        {Device: newDevice(t, "server"), Owner: z.people},
+	} {
+		_, err := bdt.Open(cfg)
+		wantOp(t, err, "open", identity.ErrWrongID)
+		if !strings.Contains(err.Error(), cfg.Owner.ID().String()) {
+			t.Errorf("%s: %v does not name the owner", name, err)
+		}
+	}
+	if s, err := bdt.Open(bdt.Config{Friends: []identity.ID{chunk(t)}}); err == nil {
+		s.Close()
+		t.Error("a chunk is a friend")
+	}
+}
+
+// A newer owner's object takes effect at once, an older one never.
+func TestSetOwner(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		z, other := newZone(t, time.Hour), newZone(t, time.Hour)
+		device := z.member("member")
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"), func(c *bdt.Config) {
+			c.Device, c.Owner = z.member("server"), z.people
+		})
+		defer server.Close()
+		greet(t, server, "zone", nil)
+		s := w.open("member", w.public("member", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = device })
+		defer s.Close()
+		if err := answer(s, server.ID(), "zone"); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		revoking := z.revoking(device.Device.ID())
+		if err := server.SetOwner(revoking); err != nil {
+			t.Fatal(err)
+		}
+		wantOp(t, server.SetOwner(z.people), "set owner", identity.ErrRolledBack)
+		wantOp(t, server.SetOwner(other.people), "set owner", identity.ErrWrongID)
+		if err := server.SetOwner(revoking); err != nil {
+			t.Errorf("the same again: %v", err)
+		}
+		if got := server.Owner(); got != revoking {
+			t.Errorf("owner is %v", got)
+		}
+		if err := answer(s, server.ID(), "zone"); !errors.Is(err, bdt.ErrDenied) {
+			t.Errorf("after: %v", err)
+		}
+	})
+}
+
+// Friends are devices; they change while the stack runs. What a caller was granted
+// stands on its stream.
+func TestFriends(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		device := newDevice(t, "friend")
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"), func(c *bdt.Config) {
+			c.Friends = []identity.ID{device.Device.ID()}
+		})
+		defer server.Close()
+		l, err := server.Listen("s", bdt.Access(bdt.Friends).Limit(bdt.MayRead))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := w.open("friend", w.public("friend", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = device })
+		defer s.Close()
+		dialled, accepted := connect(t, s, l)
+		if dialled.Rights() != bdt.AllRights || accepted.Rights() != bdt.MayRead {
+			t.Errorf("rights are %v where dialled, %v where accepted", dialled.Rights(), accepted.Rights())
+		}
+		if c := accepted.Caller(); !c.IsFriend() || c.InOwnZone() || c.Device.ID() != s.ID() {
+			t.Errorf("caller is %+v", c)
+		}
+		if err := server.SetFriends(chunk(t)); err == nil {
+			t.Error("a chunk is a friend")
+		}
+		if err := server.SetFriends(); err != nil {
+			t.Fatal(err)
+		}
+		if err := answer(s, server.ID(), "s"); !errors.Is(err, bdt.ErrDenied) {
+			t.Errorf("no longer a friend: %v", err)
 		}
 	})
 }

@@ -30,9 +30,14 @@ type Config struct {
 	// The zero value is everyone who calls it.
 	Visibility Visibility
 
-	// Owner is the owner of the device's zone, current and signed. Without it
-	// no device passes [OwnZone] but this one: zone checks fail closed.
+	// Owner is the object of the device's owner, as new as it is at hand; see
+	// [Stack.SetOwner]. Without one no device passes [OwnZone] but this one: zone
+	// checks fail closed.
 	Owner *identity.People
+
+	// Friends are devices, and owners with all devices of their zones, that
+	// [Friends] admits.
+	Friends []identity.ID
 
 	// StampFile is where the last handshake stamp is kept between runs, so
 	// that a device whose clock was set back is still heard at once. Empty keeps

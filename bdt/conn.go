@@ -30,6 +30,8 @@ type Conn struct {
 	stream        session.Stream
 	local, remote Addr
 	device        *identity.Device
+	rights        Rights
+	book          *book
 	ended         func() error // why the session ended, nil if it has not
 }
 
@@ -38,6 +40,13 @@ var _ net.Conn = (*Conn)(nil)
 // Peer returns the device at the other end, as it described itself in the
 // handshake, authenticated by its key.
 func (c *Conn) Peer() *identity.Device { return c.device }
+
+// Rights returns what the caller was granted when the stream was accepted. At the
+// end that dialled it is AllRights: what the other end granted, it does not say.
+func (c *Conn) Rights() Rights { return c.rights }
+
+// Caller returns the peer as a policy of this device sees it now.
+func (c *Conn) Caller() Caller { return Caller{c.device, c.book} }
 
 // Read reads from the stream. After the peer's CloseWrite it returns io.EOF.
 // If the peer's policy refuses this device it fails with [ErrDenied], if it

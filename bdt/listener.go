@@ -39,9 +39,6 @@ func (s *Stack) Listen(service string, access Access) (*Listener, error) {
 	if err := checkService(service); err != nil {
 		return nil, &OpError{Op: "listen", Err: err}
 	}
-	if access == nil {
-		access = OwnZone
-	}
 	l := &Listener{
 		stack:   s,
 		service: service,
@@ -140,18 +137,29 @@ func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 	}
 	stream.SetReadDeadline(time.Time{})
 
-	caller := Caller{Device: ss.device, local: s.local.Device(), owner: s.cfg.Owner, now: time.Now()}
 	s.mu.Lock()
 	l := s.listeners[service]
 	s.mu.Unlock()
-	switch {
-	case l == nil && OwnZone(caller):
-		refuse(stream, codeNoService)
-	case l == nil || !l.access(caller):
-		refuse(stream, codeDenied)
-	default:
-		l.offer(s.newConn(ss, stream, service))
+	caller := s.caller(ss.device)
+	if l == nil {
+		refuse(stream, noService(caller))
+		return
 	}
+	rights := l.access.grant(caller)
+	if rights == 0 {
+		refuse(stream, codeDenied)
+		return
+	}
+	l.offer(s.newConn(ss, stream, service, rights))
+}
+
+// noService returns the reset code that tells a caller that there is no such
+// service, if it may know which there are.
+func noService(c Caller) uint64 {
+	if c.InOwnZone() {
+		return codeNoService
+	}
+	return codeDenied
 }
 
 // offer queues a stream for Accept, or refuses it.

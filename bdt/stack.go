@@ -34,6 +34,7 @@ type Stack struct {
 	demux    demux
 	mapper   mapper
 	nearby   nearby
+	book     book
 	fresh    atomic.Int64 // sockets for second punches that are open; at most maxFresh
 
 	ctx     context.Context // ends with Close
@@ -88,24 +89,26 @@ func newStack(cfg Config) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := session.NewQUIC(session.QUICConfig{
-		Identity: session.Identity{Signer: device.Secret.Signer()},
-		Logger:   cfg.Logger,
-	})
-	if err != nil {
-		return nil, err
-	}
 	s := &Stack{
 		cfg:       cfg,
 		log:       cfg.Logger,
 		secret:    device.Secret,
 		local:     noise.NewLocal(device),
-		engine:    engine,
 		instance:  rand.Uint64(),
 		peers:     make(map[identity.ID]*peer.Peer),
 		known:     make(map[identity.ID]peer.Hints),
 		sessions:  make(map[session.Session]*streams),
 		listeners: make(map[string]*Listener),
+	}
+	if err := s.book.init(s.local, cfg); err != nil {
+		return nil, err
+	}
+	s.engine, err = session.NewQUIC(session.QUICConfig{
+		Identity: session.Identity{Signer: device.Secret.Signer()},
+		Logger:   cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.demux.init(s)
@@ -266,7 +269,7 @@ func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn
 		refuse(stream, codeClosed)
 		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
 	}
-	return s.newConn(ss, stream, service), nil
+	return s.newConn(ss, stream, service, AllRights), nil
 }
 
 // session returns the session with a device, which it opens if there is none.
@@ -308,12 +311,14 @@ func (s *Stack) isClosed() bool {
 }
 
 // newConn makes the embedder's view of a stream.
-func (s *Stack) newConn(ss *streams, stream session.Stream, service string) *Conn {
+func (s *Stack) newConn(ss *streams, stream session.Stream, service string, rights Rights) *Conn {
 	return &Conn{
 		stream: stream,
 		local:  Addr{s.ID(), service},
 		remote: Addr{ss.device.ID(), service},
 		device: ss.device,
+		rights: rights,
+		book:   &s.book,
 		ended:  ss.ended,
 	}
 }

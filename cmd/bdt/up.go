@@ -16,7 +16,6 @@ import (
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
-	"github.com/bdtnet/bdt/identity"
 )
 
 // slowOnline is how long to wait for a super node before saying that it takes long.
@@ -109,7 +108,7 @@ func (o *up) run(c *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		server := bench.Server{Trusted: inZone(stack.Device(), cfg.Owner)}
+		server := bench.Server{Trusted: bdt.Caller.InOwnZone}
 		services.Go(func() { server.Serve(ctx, ln) }) // ends with the listener
 	}
 	if len(o.sns) > 0 {
@@ -153,14 +152,6 @@ func (o *up) config(c *cobra.Command) (bdt.Config, error) {
 			"make a device of the zone with 'bdt id new --owner', or renew the owner's file")
 	}
 	return cfg, nil
-}
-
-// inZone returns whether a device is of the zone that self is in.
-func inZone(self *identity.Device, owner *identity.People) func(*identity.Device) bool {
-	return func(d *identity.Device) bool {
-		now := time.Now()
-		return owner.Member(self, now) == nil && owner.Member(d, now) == nil
-	}
 }
 
 // waitOnline waits until a super node serves the device, and says so if that

@@ -30,8 +30,8 @@ const (
 
 // A Server answers the streams of the service.
 type Server struct {
-	// Trusted reports whether a device is not limited. nil: none is.
-	Trusted func(*identity.Device) bool
+	// Trusted reports whether a caller is not limited. nil: none is.
+	Trusted func(bdt.Caller) bool
 
 	mu     sync.Mutex
 	limits map[identity.ID]*rate.Limiter // of strangers that were heard lately
@@ -51,8 +51,8 @@ func (s *Server) Serve(ctx context.Context, ln *bdt.Listener) error {
 			return err
 		}
 		var limit *rate.Limiter
-		if d := c.Peer(); s.Trusted == nil || !s.Trusted(d) {
-			limit = s.limit(d.ID())
+		if s.Trusted == nil || !s.Trusted(c.Caller()) {
+			limit = s.limit(c.Peer().ID())
 		}
 		streams.Go(func() { answer(ctx, c, limit) })
 	}
