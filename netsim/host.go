@@ -21,6 +21,7 @@ type Host struct {
 	ifaces   []*iface
 	ports    map[port][]*socket // by the port they are bound to
 	nextPort uint16
+	watchers map[chan struct{}]struct{}
 }
 
 // An iface is a host's end of a link.
@@ -63,12 +64,19 @@ func (h *Host) adopt(l *Link, addrs []netip.Prefix) ([]netip.Prefix, error) {
 	for _, p := range addrs {
 		h.own(h.ifaces[len(h.ifaces)-1], p)
 	}
+	h.changed()
 	return told, nil
 }
 
 // own adds an address to an interface, with its on-link and default routes.
 func (h *Host) own(i *iface, p netip.Prefix) {
 	i.prefixes = append(i.prefixes, p)
+	h.addRoutes(i, p)
+}
+
+// addRoutes adds the on-link and default routes that an address gives, where there
+// are none.
+func (h *Host) addRoutes(i *iface, p netip.Prefix) {
 	h.routes.add(p, i.out)
 	if i.out != i.out.link.up {
 		return // the link leads down
@@ -80,21 +88,26 @@ func (h *Host) own(i *iface, p netip.Prefix) {
 	}
 }
 
-// disown removes all routes by an interface's link that its remaining
-// addresses do not justify, and hands the default to another interface.
+// disown takes an address from an interface, with its routes.
 func (h *Host) disown(i *iface, p netip.Prefix) {
 	i.prefixes = slices.DeleteFunc(i.prefixes, func(q netip.Prefix) bool { return q == p })
 	h.routes.remove(p, i.out)
-	def := default6
-	if p.Addr().Is4() {
-		def = default4
-	}
-	h.routes.remove(def, i.out)
-	for _, i := range h.ifaces {
-		left := i.prefixes
-		i.prefixes = nil
-		for _, q := range left {
-			h.own(i, q)
+	h.reroute()
+}
+
+// reroute chooses the default routes again: by the first interface that has an address of the
+// family and whose link is not cut; if all are cut, by the first.
+func (h *Host) reroute() {
+	delete(h.routes.to, default4)
+	delete(h.routes.to, default6)
+	for _, isDown := range []bool{false, true} {
+		for _, i := range h.ifaces {
+			if i.out.link.isDown != isDown {
+				continue
+			}
+			for _, p := range i.prefixes {
+				h.addRoutes(i, p)
+			}
 		}
 	}
 }
@@ -138,6 +151,7 @@ func (h *Host) AddAddr(l *Link, addr string) error {
 	}
 	h.own(h.ifaces[n], p)
 	announce(back, single(p.Addr()))
+	h.changed()
 	return nil
 }
 
@@ -158,6 +172,7 @@ func (h *Host) RemoveAddr(a netip.Addr) error {
 	} else {
 		withdraw(l.up, single(a))
 	}
+	h.changed()
 	return nil
 }
 
@@ -197,7 +212,7 @@ func (h *Host) Interfaces() ([]underlay.Interface, error) {
 	}}
 	for n, i := range h.ifaces {
 		all = append(all, underlay.Interface{
-			Name: "eth" + strconv.Itoa(n), Index: n + 2, MTU: i.out.link.cfg.MTU, Up: true,
+			Name: "eth" + strconv.Itoa(n), Index: n + 2, MTU: i.out.link.cfg.MTU, Up: !i.out.link.isDown,
 			Prefixes: slices.Clone(i.prefixes),
 		})
 	}

@@ -68,11 +68,21 @@ func (n *Network) newLink(low, up Node, cfg LinkConfig) *Link {
 }
 
 // SetDown cuts the link or mends it. A cut link loses what is sent on it and
-// what arrives while it is cut; the nodes are not told.
+// what arrives while it is cut. A host at either end is told, and uses another
+// of its links by default if it has one; other nodes are not told.
 func (l *Link) SetDown(down bool) {
 	l.net.mu.Lock()
 	defer l.net.mu.Unlock()
+	if l.isDown == down {
+		return
+	}
 	l.isDown = down
+	for _, end := range []Node{l.up.from, l.up.to} {
+		if h, ok := end.(*Host); ok {
+			h.reroute()
+			h.changed()
+		}
+	}
 }
 
 // SetLoss sets the probability of loss, clamped to 0 to 1.

@@ -22,6 +22,9 @@ func (osNetwork) ListenUDP(laddr netip.AddrPort) (UDPConn, error) {
 	return listenUDP(unmap(laddr))
 }
 
+// up is what package net shows of an interface that can carry packets.
+const up = net.FlagUp | net.FlagRunning
+
 // Interfaces implements [Network].
 func (osNetwork) Interfaces() ([]Interface, error) {
 	list, err := net.Interfaces()
@@ -38,7 +41,7 @@ func (osNetwork) Interfaces() ([]Interface, error) {
 			Name:     ifi.Name,
 			Index:    ifi.Index,
 			MTU:      ifi.MTU,
-			Up:       ifi.Flags&net.FlagUp != 0,
+			Up:       ifi.Flags&up == up,
 			Loopback: ifi.Flags&net.FlagLoopback != 0,
 			Prefixes: prefixes(addrs),
 		})

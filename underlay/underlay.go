@@ -23,6 +23,12 @@ type Network interface {
 	// Interfaces returns the host's interfaces with their current addresses.
 	Interfaces() ([]Interface, error)
 
+	// Watch tells of changes of interfaces, addresses and routes. After one the
+	// channel holds a value, a single one for all that came since the last was
+	// taken. There may be a value without a change that Interfaces shows. When ctx
+	// has ended and nothing goes on any more for its sake the channel is closed.
+	Watch(ctx context.Context) (<-chan struct{}, error)
+
 	// LookupNetIP resolves a host name. Literal addresses resolve to
 	// themselves. IPv4 addresses are returned in their 4-byte form.
 	LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error)
@@ -33,7 +39,7 @@ type Interface struct {
 	Name     string
 	Index    int
 	MTU      int            // bytes of IP packet
-	Up       bool           // administratively up
+	Up       bool           // administratively, and as far as the host knows it has a carrier
 	Loopback bool           //
 	Prefixes []netip.Prefix // each address with the length of its on-link prefix
 }

@@ -37,6 +37,9 @@ func newFakeConn(f underlay.Features) *fakeConn {
 
 func (f *fakeConn) ListenUDP(netip.AddrPort) (underlay.UDPConn, error) { return f, nil }
 func (f *fakeConn) Interfaces() ([]underlay.Interface, error)          { return nil, nil }
+func (f *fakeConn) Watch(context.Context) (<-chan struct{}, error) {
+	return nil, fmt.Errorf("nothing changes")
+}
 func (f *fakeConn) LookupNetIP(context.Context, string) ([]netip.Addr, error) {
 	return nil, fmt.Errorf("no resolver")
 }

@@ -1,6 +1,7 @@
 package underlaytest
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -103,4 +104,33 @@ func testFamiliesApart(t *testing.T, p pair) {
 		}
 	}
 	t.Error("the port of a wildcard socket is never free in the other family")
+}
+
+// testWatch ends two watches, one after the other. What changes meanwhile on a real
+// host is nothing that a test can know.
+func testWatch(t *testing.T, h Hosts) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	first, err := h.A.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, stop := context.WithCancel(t.Context())
+	second, err := h.A.Watch(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for range second { // until it is closed
+	}
+	select {
+	case _, ok := <-first:
+		if !ok {
+			t.Error("the end of one watch ended another")
+		}
+	default:
+	}
+	cancel()
+	for range first {
+	}
 }

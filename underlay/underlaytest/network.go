@@ -40,6 +40,7 @@ func TestNetwork(t *testing.T, run func(t *testing.T, body func(t *testing.T, h 
 	}{
 		{"Interfaces", testInterfaces},
 		{"Lookup", testLookup},
+		{"Watch", testWatch},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, c.body) })
 	}
