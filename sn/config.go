@@ -21,11 +21,15 @@ type Config struct {
 	Network underlay.Network
 	// Local is the server's own identity. Required.
 	Local *identity.LocalDevice
-	// Listen are the addresses to bind, one socket each; a second port or
-	// address serves STUN to clients that compare mappings. Default: port
-	// DefaultPort of all IPv6 and of all IPv4 addresses, of which one family
-	// may be missing.
+	// Listen are the addresses to bind, one socket each. Two addresses of one
+	// family, each named here with the same port, let devices name the kind of their NAT
+	// (spec §6). Default: port DefaultPort of all IPv6 and of all IPv4
+	// addresses, of which one family may be missing.
 	Listen []netip.AddrPort
+	// STUNPort is the second port of each address in Listen, for STUN. 0 means
+	// the next one, if it can be had; a negative one means none. Where Listen has
+	// several ports of an address they are that.
+	STUNPort int
 	// Advertise is the HOST:PORT by which devices reach the server, for Ref.
 	// Default: the first address bound, or the first of an interface where that
 	// is unspecified.
@@ -83,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.PingInterval < time.Second || c.PingInterval > maxPing {
 		return c, fmt.Errorf("ping interval of %v is not from 1s to %v", c.PingInterval, maxPing)
+	}
+	if c.STUNPort > 0xffff {
+		return c, fmt.Errorf("STUN port %d is not up to 65535", c.STUNPort)
 	}
 	if c.Advertise != "" {
 		if _, err := identity.NewRef(c.Local.Device.ID(), c.Advertise); err != nil {

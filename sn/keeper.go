@@ -100,5 +100,6 @@ func (s *Server) sweep(part int, now time.Duration) {
 		s.objects.sweep(i, now)
 		s.pairs.sweep(i, func(until time.Duration) bool { return until <= now })
 		s.prefixes.sweep(i, func(b bucket) bool { return b.full(now) })
+		s.stun.hosts.sweep(i, func(b bucket) bool { return b.full(now) })
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/internal/socket"
-	"github.com/bdtnet/bdt/internal/stun"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -49,17 +48,6 @@ func (s *Server) sendMessage(x *session, to place, m message, now time.Time) {
 		return
 	}
 	s.send(to, pkt)
-}
-
-func (s *Server) handleSTUN(from place, b []byte) {
-	buf := scratches.Get().(*scratch)
-	defer scratches.Put(buf)
-	if ans := stun.AppendAnswer(buf.out[:0], b, from.addr); ans != nil {
-		s.count.stun.Add(1)
-		s.send(from, ans)
-		return
-	}
-	s.count.malformed.Add(1)
 }
 
 // handleControl handles one control packet, on the reader goroutine of the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type Server struct {
 	calls    *callTable
 	pairs    pairs
 	prefixes *table[callerPrefix, bucket]
+	stun     stunService
 	count    counters
 
 	fresh      line[*session]       // until they must have registered
@@ -71,7 +73,7 @@ func Open(cfg Config) (*Server, error) {
 		s.Close()
 		return nil, fmt.Errorf("sn: open: %w", err)
 	}
-	cfg.Logger.Info("super node is up", "ref", s.ref.String(), "addresses", s.Addrs())
+	cfg.Logger.Info("super node is up", "ref", s.ref.String(), "addresses", s.Addrs(), "stun", s.STUNAddrs())
 	return s, nil
 }
 
@@ -90,6 +92,7 @@ func newServer(cfg Config) *Server {
 		objects:  newDirectory(l.Objects),
 		pairs:    pairs{newTable[pair, time.Duration](l.Pairs)},
 		prefixes: newTable[callerPrefix, bucket](prefixLimit),
+		stun:     stunService{hosts: newTable[netip.Addr, bucket](elsewhereLimit)},
 		jobs:     make(chan func(), queueLimit),
 		wake:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
@@ -135,7 +138,7 @@ func (s *Server) listen() error {
 	if len(errs) > 0 && !(optional && len(s.sockets) > 0) {
 		return errors.Join(errs...)
 	}
-	return nil
+	return s.listenSTUN()
 }
 
 // makeRef returns what devices need to know to find the server.
@@ -205,7 +208,7 @@ func (s *Server) Close() error {
 		}
 		close(s.closing)
 		var errs []error
-		for _, sock := range s.sockets {
+		for _, sock := range slices.Concat(s.sockets, s.stun.seconds) {
 			errs = append(errs, sock.Close())
 		}
 		s.running.Wait()

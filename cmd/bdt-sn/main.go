@@ -24,6 +24,7 @@ type options struct {
 	key       string
 	listen    flagvalue.Listen
 	advertise string
+	stunPort  int
 	verbose   bool
 }
 
@@ -54,6 +55,7 @@ Logs go to standard error. SIGTERM and SIGINT stop it.`,
 	f.StringVar(&o.key, "key", "", "key `FILE`, made if there is none (default: bdt/sn.pem in your configuration directory)")
 	f.Var(&o.listen, "listen", fmt.Sprintf("UDP address to serve, IP:PORT or :PORT; may be repeated (default :%d)", sn.DefaultPort))
 	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` where devices reach this server (default: an address of this machine)")
+	f.IntVar(&o.stunPort, "stun-port", 0, "second `PORT` of each address, for devices that examine their NAT; -1: none (default: the next one)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
 }
@@ -79,7 +81,7 @@ func serve(c *cobra.Command, o options) error {
 	if made {
 		logger.Info("made a key file: keep a copy of it", "file", o.key)
 	}
-	server, err := sn.Open(sn.Config{Local: local, Listen: o.listen, Advertise: o.advertise, Logger: logger})
+	server, err := sn.Open(sn.Config{Local: local, Listen: o.listen, Advertise: o.advertise, STUNPort: o.stunPort, Logger: logger})
 	if err != nil {
 		return command.Advise(err, "choose other addresses with --listen (0.0.0.0:PORT for IPv4 alone), or check --advertise HOST:PORT")
 	}

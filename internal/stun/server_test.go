@@ -22,7 +22,7 @@ func TestAnswer(t *testing.T) {
 		} {
 			req := stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.BindingRequest}, setters...)...)
 			var ans stun.Message
-			if err := stun.Decode(AppendAnswer(nil, req.Raw, addr), &ans); err != nil {
+			if err := stun.Decode(answer(t, req.Raw, addr, netip.AddrPort{}, netip.AddrPort{}), &ans); err != nil {
 				t.Fatalf("%s from %v: %v", name, addr, err)
 			}
 			var mapped stun.XORMappedAddress
@@ -54,7 +54,7 @@ func TestUnknownAttribute(t *testing.T) {
 		req.Add(stun.AttrType(0x0100+i), nil)
 	}
 	var ans stun.Message
-	if err := stun.Decode(AppendAnswer(nil, req.Raw, from), &ans); err != nil {
+	if err := stun.Decode(answer(t, req.Raw, from, from, from), &ans); err != nil {
 		t.Fatal(err)
 	}
 	var code stun.ErrorCodeAttribute
@@ -82,8 +82,35 @@ func TestSilence(t *testing.T) {
 		"response":          stun.MustBuild(stun.TransactionID, stun.BindingSuccess).Raw,
 		"allocate":          stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest)).Raw,
 	} {
-		if ans := AppendAnswer(nil, b, from); ans != nil {
-			t.Errorf("%s earned %d bytes", name, len(ans))
+		if r, ok := ParseRequest(b); ok {
+			t.Errorf("%s is taken for a request: %+v", name, r)
 		}
+	}
+}
+
+// What RFC 5780 defines and is malformed, or asks for what no server here does,
+// is not understood.
+func TestUnknownQuery(t *testing.T) {
+	for name, a := range map[string]stun.RawAttribute{
+		"short CHANGE-REQUEST": {Type: stun.AttrChangeRequest, Value: []byte{0, 0, 6}},
+		"response port 0":      {Type: stun.AttrResponsePort, Value: []byte{0, 0, 0, 0}},
+		"long RESPONSE-PORT":   {Type: stun.AttrResponsePort, Value: []byte{0, 1, 0, 0, 0}},
+		"PADDING":              {Type: stun.AttrPadding, Value: make([]byte, 500)},
+	} {
+		req := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+		req.Add(a.Type, a.Value)
+		r, ok := ParseRequest(req.Raw)
+		if !ok || len(r.Unknown) != 1 || r.Unknown[0] != uint16(a.Type) {
+			t.Errorf("%s: %+v, %v", name, r, ok)
+		}
+		ans, err := ParseAnswer(answer(t, req.Raw, from, from, from))
+		if err != nil || ans.Refused != 420 {
+			t.Errorf("%s: %+v, %v", name, ans, err)
+		}
+	}
+	req := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	req.Add(stun.AttrResponsePort, []byte{0x12, 0x34})
+	if r, ok := ParseRequest(req.Raw); !ok || r.ResponsePort != 0x1234 || len(r.Unknown) > 0 {
+		t.Errorf("RESPONSE-PORT of 2 bytes: %+v, %v", r, ok)
 	}
 }
