@@ -34,6 +34,19 @@ type Network interface {
 	LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
+// A Multicaster is a Network that can also send to all on a segment. Networks
+// need not be one; [OS] is.
+type Multicaster interface {
+	// ListenMulticast opens a socket that has joined a group on one interface,
+	// named as by Interfaces: it receives what is sent there to the group's address
+	// and port, by others and by this machine itself, itself included. Any number
+	// of sockets may join one group. What it sends to the group leaves by that
+	// interface and stays on the segment (hop limit 1). LocalAddr is the group,
+	// without a zone; Datagram.Local is not told. The group of an IPv6 socket is
+	// written without a zone, too, and link-local sources have one.
+	ListenMulticast(ifname string, group netip.AddrPort) (UDPConn, error)
+}
+
 // An Interface is a network interface and its addresses at one moment.
 type Interface struct {
 	Name     string
