@@ -1,5 +1,5 @@
-// Package netsim is an in-process network: hosts, routers, NATs and firewalls
-// joined by links with delay, jitter, loss, rate and MTU.
+// Package netsim is an in-process network: hosts, switches, routers, NATs, NAT64s
+// and firewalls joined by links with delay, jitter, loss, rate and MTU.
 //
 // A [Host] implements [underlay.Network], so the unmodified stack runs on it.
 // A network is a hierarchy drawn from the bottom up: [Network.Connect] joins a
@@ -43,5 +43,7 @@
 //
 // No ICMP: what a router drops is dropped in silence, as so many do, but a
 // host learns what its own interface refuses. No fragmentation (DF is always
-// set), no multicast.
+// set). No zones: an IPv6 host that is to have a link-local address is given one
+// like any other. Multicast stays on its segment, and nobody asks for it (IGMP,
+// MLD): a [Switch] floods.
 package netsim

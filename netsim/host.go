@@ -20,6 +20,7 @@ type Host struct {
 	lo       *Link // to itself
 	ifaces   []*iface
 	ports    map[port][]*socket // by the port they are bound to
+	joined   []*socket          // those of ListenMulticast
 	nextPort uint16
 	watchers map[chan struct{}]struct{}
 }
@@ -212,15 +213,19 @@ func (h *Host) Interfaces() ([]underlay.Interface, error) {
 	}}
 	for n, i := range h.ifaces {
 		all = append(all, underlay.Interface{
-			Name: "eth" + strconv.Itoa(n), Index: n + 2, MTU: i.out.link.cfg.MTU, Up: !i.out.link.isDown,
+			Name: h.ifname(i), Index: n + 2, MTU: i.out.link.cfg.MTU, Up: !i.out.link.isDown,
 			Prefixes: slices.Clone(i.prefixes),
 		})
 	}
 	return all, nil
 }
 
+// ifname returns the name of an interface.
+func (h *Host) ifname(i *iface) string { return "eth" + strconv.Itoa(slices.Index(h.ifaces, i)) }
+
 // LookupNetIP implements [underlay.Network] with the names of
-// [Network.SetName]. A name that has none is a [*net.DNSError].
+// [Network.SetName], and with ipv4only.arpa (RFC 7050). Behind a NAT64 a name with
+// IPv4 addresses only has IPv6 ones, too. A name that has none is a [*net.DNSError].
 func (h *Host) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -237,7 +242,9 @@ func (h *Host) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, erro
 	for i, a := range addrs {
 		addrs[i] = a.Unmap()
 	}
-	return addrs, nil
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	return h.dns64(addrs), nil
 }
 
 // route chooses the pipe and the source address for a packet to dst. src is
@@ -298,6 +305,13 @@ func (i *iface) source(dst netip.Addr) (src netip.Addr) {
 
 func (h *Host) receive(p *packet, in *pipe) {
 	dst := p.Dst.Addr()
+	if dst.IsMulticast() {
+		if !h.toGroup(p, in, in) {
+			h.record(DropClosed, p, in)
+		}
+		p.release()
+		return
+	}
 	if in != h.lo.up && h.owner(dst) == nil {
 		h.drop(DropNoRoute, p, in)
 		return

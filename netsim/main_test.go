@@ -30,13 +30,18 @@ type peer struct {
 	got  chan underlay.Datagram
 }
 
-// listen opens a socket and reads it until it is closed with the network.
+// listen opens a socket and reads it.
 func listen(t *testing.T, h *Host, laddr string) *peer {
 	t.Helper()
 	c, err := h.ListenUDP(netip.MustParseAddrPort(laddr))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return reading(t, c)
+}
+
+// reading reads a socket until it is closed with the network.
+func reading(t *testing.T, c underlay.UDPConn) *peer {
 	p := &peer{t, c, make(chan underlay.Datagram, 1024)}
 	go func() {
 		defer close(p.got)

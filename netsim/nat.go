@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/bdtnet/bdt/internal/nat64"
 )
 
 // A Behavior says how much of the remote address a NAT looks at. The names are
@@ -39,7 +41,7 @@ const (
 
 // A NATConfig describes a NAT. The zero value is [FullCone].
 //
-// IPv6 is never translated: there the NAT is a stateful firewall with the same
+// IPv6 is never translated to IPv6: there the NAT is a stateful firewall with the same
 // filtering (RFC 6092).
 type NATConfig struct {
 	Mapping       Behavior
@@ -49,6 +51,11 @@ type NATConfig struct {
 	NoTranslation bool          // a firewall: IPv4 keeps its addresses too
 	Timeout       time.Duration // life of a mapping since the last packet out, 0: 120 s (RFC 4787 §4.3)
 	MaxMappings   int           // mappings, and remotes let in, at a time; 0: 65,536
+
+	// Prefix64 makes it a NAT64 as well (RFC 6146): IPv6 packets from below to
+	// addresses of this prefix go on as IPv4, and hosts below it resolve names
+	// through a DNS64 (RFC 6147). Its length is one that RFC 6052 §2.2 allows.
+	Prefix64 netip.Prefix
 
 	// StealPorts has it track connections as Linux does when its WAN side does
 	// not drop what nobody asked for: such a packet makes an entry of its own,
@@ -63,6 +70,9 @@ var (
 	PortRestricted = NATConfig{Filtering: AddressAndPortDependent}
 	Symmetric      = NATConfig{Mapping: AddressAndPortDependent, Filtering: AddressAndPortDependent, Ports: RandomPort}
 )
+
+// NAT64 serves hosts that have IPv6 only.
+var NAT64 = NATConfig{Filtering: AddressAndPortDependent, Prefix64: nat64.WellKnown}
 
 // Firewall drops what nobody behind it asked for and translates nothing.
 var Firewall = NATConfig{Filtering: AddressAndPortDependent, NoTranslation: true}
@@ -117,6 +127,9 @@ func (t *NAT) adopt(l *Link, addrs []netip.Prefix) ([]netip.Prefix, error) {
 	if t.uplink != nil {
 		return nil, errors.New("a NAT has one uplink")
 	}
+	if p := t.cfg.Prefix64; p.IsValid() && (!nat64.Valid(p) || t.cfg.NoTranslation) {
+		return nil, fmt.Errorf("%v cannot be the prefix of this NAT64", p)
+	}
 	told := make([]netip.Prefix, len(addrs))
 	var external netip.Addr
 	for i, p := range addrs {
@@ -141,7 +154,8 @@ func (t *NAT) adopt(l *Link, addrs []netip.Prefix) ([]netip.Prefix, error) {
 
 func (t *NAT) hides(p netip.Prefix) bool { return t.translates(p.Addr()) }
 
-// translates reports whether packets of a's family are translated.
+// translates reports whether packets that are to go on in a's family, to or from
+// addresses above, are translated.
 func (t *NAT) translates(a netip.Addr) bool { return a.Is4() && !t.cfg.NoTranslation }
 
 func (t *NAT) receive(p *packet, in *pipe) {
@@ -150,10 +164,16 @@ func (t *NAT) receive(p *packet, in *pipe) {
 		t.inward(p, in, src, dst)
 		return
 	}
-	out := t.routes.lookup(dst.Addr())
+	if !t.to4(p) {
+		t.drop(DropNoRoute, p, in)
+		return
+	}
+	out := t.routes.lookup(p.Dst.Addr())
 	switch {
-	case dst.Addr() == t.external:
-		t.hairpin(p, in)
+	case dst.Addr().IsMulticast():
+		t.drop(DropNoRoute, p, in)
+	case p.Dst.Addr() == t.external:
+		t.hairpin(p, in, src, dst)
 	case out == nil:
 		t.drop(DropNoRoute, p, in)
 	case !p.forward():
@@ -177,8 +197,7 @@ func (t *NAT) translated(p *packet, in *pipe, src, dst netip.AddrPort) {
 
 // hairpin turns a packet from below to the external address around. It comes
 // back from the sender's external endpoint (RFC 4787 §6, REQ-9a).
-func (t *NAT) hairpin(p *packet, in *pipe) {
-	src, dst := p.Src, p.Dst
+func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 	switch {
 	case !t.cfg.Hairpin:
 		t.drop(DropFilter, p, in)
@@ -211,18 +230,22 @@ func (t *NAT) outward(p *packet) bool {
 	return t.pinholes.put(endpoints{m.outer, t.cfg.Filtering.reduce(p.Dst)}, struct{}{}, now)
 }
 
+// untranslated is the remote under which the one mapping of an endpoint to itself
+// is filed.
+var untranslated = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+
 // find returns the mapping of inner towards remote, or nil and the key to
 // enter a new one under. What was pushed off a stolen port has a mapping of
 // its own, under the whole remote address.
 func (t *NAT) find(inner, remote netip.AddrPort) (endpoints, *mapping) {
 	now := t.net.at
 	general := endpoints{inner, t.cfg.Mapping.reduce(remote)}
-	if !t.translates(inner.Addr()) {
-		general.remote = netip.AddrPort{} // one mapping, of inner to itself
+	if !t.translates(remote.Addr()) {
+		general.remote = untranslated
 	}
 	own := endpoints{inner, remote}
 	m, ok := t.mappings.get(general, now)
-	if !t.cfg.StealPorts || !t.translates(inner.Addr()) {
+	if !t.cfg.StealPorts || !t.translates(remote.Addr()) {
 		return general, m
 	}
 	if m, ok := t.mappings.get(own, now); ok {
@@ -240,7 +263,7 @@ func (t *NAT) find(inner, remote netip.AddrPort) (endpoints, *mapping) {
 
 // allocate returns a free external endpoint for inner towards remote.
 func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
-	if !t.translates(inner.Addr()) {
+	if !t.translates(remote.Addr()) {
 		return inner, true
 	}
 	if !t.external.IsValid() || len(t.byOuter) >= numNATPorts {
@@ -286,6 +309,7 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 		t.drop(DropTTL, p, in)
 	default:
 		p.Dst = m.inner
+		t.to6(p)
 		t.translated(p, in, src, dst)
 		out.send(p)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bdtnet/bdt/internal/nat64"
 )
 
 // A Config holds what concerns a whole network.
@@ -55,7 +57,7 @@ func New(cfg Config) *Network {
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 		wakeAt: forever,
-		names:  make(map[string][]netip.Addr),
+		names:  map[string][]netip.Addr{nat64.DiscoveryName: nat64.DiscoveryAddrs()},
 	}
 	n.room.L = &n.mu
 	go n.run()
@@ -82,7 +84,7 @@ func (n *Network) Close() error {
 	return nil
 }
 
-// A Node is a [Host], a [Router] or a [NAT].
+// A Node is a [Host], a [Router], a [Switch] or a [NAT].
 type Node interface {
 	Name() string // as given at creation; a label, not an address
 	Stats() Stats // what happened to packets at this node itself
@@ -103,6 +105,7 @@ type base struct {
 	id      uint64 // by order of creation
 	name    string
 	uplinks []*Link
+	below   []*Link // whose upper end this is
 	routes  routes
 	stats   Stats
 }
@@ -122,6 +125,18 @@ func (b *base) Stats() Stats {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	return b.stats
+}
+
+// ports returns the ways out of a node, up and down.
+func (b *base) ports() []*pipe {
+	list := make([]*pipe, 0, len(b.uplinks)+len(b.below))
+	for _, l := range b.uplinks {
+		list = append(list, l.up)
+	}
+	for _, l := range b.below {
+		list = append(list, l.down)
+	}
+	return list
 }
 
 func (b *base) record(f Fate, p *packet, in *pipe) {
@@ -192,6 +207,7 @@ func (n *Network) connect(low, up Node, cfg LinkConfig, addrs []string) (*Link, 
 		announce(l.down, p)
 	}
 	b.uplinks = append(b.uplinks, l)
+	up.common().below = append(up.common().below, l)
 	return l, nil
 }
 

@@ -26,7 +26,7 @@ func (r *Router) hides(netip.Prefix) bool { return false }
 func (r *Router) receive(p *packet, in *pipe) {
 	out := r.routes.lookup(p.Dst.Addr())
 	switch {
-	case out == nil:
+	case out == nil || p.Dst.Addr().IsMulticast(): // groups end at the segment
 		r.drop(DropNoRoute, p, in)
 	case !p.forward():
 		r.drop(DropTTL, p, in)

@@ -20,7 +20,8 @@ const (
 // A socket is a bound UDP socket of a host.
 type socket struct {
 	host  *Host
-	local netip.AddrPort
+	local netip.AddrPort // of ListenMulticast: the group
+	iface *iface         // where it has joined the group; nil: an ordinary socket
 
 	mu         sync.Mutex // guards all below; taken after the network's
 	ready      sync.Cond  // head or closed was set
@@ -128,10 +129,14 @@ func (s *socket) write(d *underlay.Datagram) error {
 		return os.NewSyscallError("sendmsg", syscall.EMSGSIZE)
 	}
 	src := d.Local
-	if a := s.local.Addr(); !src.IsValid() && !a.IsUnspecified() {
+	if a := s.local.Addr(); !src.IsValid() && !a.IsUnspecified() && !a.IsMulticast() {
 		src = a
 	}
-	out, src, err := s.host.route(src, dst)
+	route, hopLimit := s.host.route, uint8(defaultHopLimit)
+	if dst.IsMulticast() {
+		route, hopLimit = s.routeGroup, 1 // RFC 1112 §6.1
+	}
+	out, src, err := route(src, dst)
 	if err != nil {
 		return os.NewSyscallError("sendmsg", err)
 	}
@@ -140,12 +145,15 @@ func (s *socket) write(d *underlay.Datagram) error {
 		HopLimit: d.HopLimit, ECN: d.ECN & 3,
 	}
 	if q.HopLimit == 0 {
-		q.HopLimit = defaultHopLimit
+		q.HopLimit = hopLimit
 	}
 	for rest := d.Data; ; rest = rest[segment:] {
 		q.Data = rest[:min(segment, len(rest))]
 		p := newPacket(q)
 		tooBig := p.Size() > out.link.cfg.MTU
+		if dst.IsMulticast() && !tooBig {
+			s.host.toGroup(p, out, out) // who has joined here hears it, too
+		}
 		out.send(p) // counts it even so
 		if tooBig {
 			return os.NewSyscallError("sendmsg", syscall.EMSGSIZE)
@@ -225,6 +233,11 @@ func (s *socket) Close() error {
 	if s.closed {
 		return &net.OpError{Op: "close", Net: "udp", Source: net.UDPAddrFromAddrPort(s.local), Err: net.ErrClosed}
 	}
+	if s.iface != nil {
+		h.joined = slices.DeleteFunc(h.joined, func(t *socket) bool { return t == s })
+		s.shut()
+		return nil
+	}
 	left := slices.DeleteFunc(h.ports[s.port()], func(t *socket) bool { return t == s })
 	if len(left) == 0 {
 		delete(h.ports, s.port())
@@ -251,5 +264,9 @@ func (h *Host) closeSockets() {
 			s.shut()
 		}
 	}
+	for _, s := range h.joined {
+		s.shut()
+	}
 	clear(h.ports)
+	h.joined = nil
 }
