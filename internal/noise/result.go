@@ -123,6 +123,14 @@ func (x *Exchange) Confirm(now time.Time, a *Association) (c Change, ok bool) {
 	return x.install(now, next, a), true
 }
 
+// Withdraw lets our initiation go: nobody waits for its answer any more. The next
+// Begin makes another.
+func (x *Exchange) Withdraw() {
+	next := x.slots
+	next.pending = nil
+	x.setState(next)
+}
+
 // Drop lets the current association go, and the one before it: their session
 // has ended. What is under way goes on.
 func (x *Exchange) Drop() {

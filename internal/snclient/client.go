@@ -33,8 +33,11 @@ type Config struct {
 	// sees it, best first. It is called from the owner goroutine, at each
 	// Register; nil: none.
 	Candidates func() []wire.Candidate
-	Handler    Handler      // what to tell; nil: nothing
-	Logger     *slog.Logger // nil: discard
+	// KeepAlive returns the time between pings; 0, or nil: as the SN asks. It is
+	// called from the owner goroutine before each.
+	KeepAlive func() time.Duration
+	Handler   Handler      // what to tell; nil: nothing
+	Logger    *slog.Logger // nil: discard
 }
 
 // A Handler is told what happens at an SN. Its methods are called from the
@@ -64,6 +67,8 @@ type Client struct {
 
 	inbox      chan inbound
 	reregister chan struct{} // holds one
+	rehome     chan struct{} // holds one
+	suspicion  chan struct{} // holds one
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when the owner has returned
 	closeOnce  sync.Once
@@ -77,7 +82,8 @@ type Client struct {
 
 	mu      sync.Mutex
 	state   State
-	changed chan struct{} // closed when state changes
+	moving  bool          // online, but not yet heard from where the device is now
+	changed chan struct{} // closed when state or moving changes
 
 	requests requests
 }
@@ -109,6 +115,9 @@ func New(cfg Config) *Client {
 	if cfg.Candidates == nil {
 		cfg.Candidates = func() []wire.Candidate { return nil }
 	}
+	if cfg.KeepAlive == nil {
+		cfg.KeepAlive = func() time.Duration { return 0 }
+	}
 	if cfg.Handler == nil {
 		cfg.Handler = noHandler{}
 	}
@@ -117,6 +126,8 @@ func New(cfg Config) *Client {
 		log:        cfg.Logger.With("sn", cfg.Ref.ID.Short()),
 		inbox:      make(chan inbound, inboxLimit),
 		reregister: make(chan struct{}, 1),
+		rehome:     make(chan struct{}, 1),
+		suspicion:  make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		changed:    make(chan struct{}),
 		requests:   newRequests(),
@@ -183,12 +194,24 @@ func (c *Client) isServer(a netip.AddrPort) bool {
 	return false
 }
 
-// Reregister tells the client that the device's candidates, network or descriptor
-// have changed, or that it is to come back though it was superseded. It does not
+// Reregister tells the client that the device's candidates or descriptor have
+// changed, or that it is to come back though it was superseded. It does not
 // block.
-func (c *Client) Reregister() {
+func (c *Client) Reregister() { nudge(c.reregister) }
+
+// Rehome tells the client that the device may be at another network. It registers
+// from there at once, at all addresses of the SN, and shakes hands again if
+// nothing has come of that after about a second; if it is offline it starts over at
+// once. It does not block.
+func (c *Client) Rehome() { nudge(c.rehome) }
+
+// suspect has the SN pinged soon: it has left something unanswered.
+func (c *Client) suspect() { nudge(c.suspicion) }
+
+// nudge leaves a value in a channel that holds one.
+func nudge(c chan<- struct{}) {
 	select {
-	case c.reregister <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -218,19 +241,27 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// WaitOnline waits until the client is online. The error is ctx's, ErrSuperseded
-// or ErrClosed.
+// Online reports whether the SN serves the client, and hears it where the device
+// is now.
+func (c *Client) Online() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == Online && !c.moving
+}
+
+// WaitOnline waits until the client is online, and after Rehome until the SN has
+// heard it from there. The error is ctx's, ErrSuperseded or ErrClosed.
 func (c *Client) WaitOnline(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		state, changed := c.state, c.changed
+		state, moving, changed := c.state, c.moving, c.changed
 		c.mu.Unlock()
-		switch state {
-		case Online:
+		switch {
+		case state == Online && !moving:
 			return nil
-		case Superseded:
+		case state == Superseded:
 			return ErrSuperseded
-		case Closed:
+		case state == Closed:
 			return ErrClosed
 		}
 		select {
@@ -248,10 +279,25 @@ func (c *Client) setState(s State) bool {
 	if c.state == s {
 		return false
 	}
-	c.state = s
+	c.state, c.moving = s, false
+	c.tellLocked()
+	return true
+}
+
+// setMoving says whether the SN is still to be heard from where the device is now.
+func (c *Client) setMoving(moving bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.moving != moving {
+		c.moving = moving
+		c.tellLocked()
+	}
+}
+
+// tellLocked wakes those who wait for a change.
+func (c *Client) tellLocked() {
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return true
 }
 
 // A message is what is put into a Sealed packet.

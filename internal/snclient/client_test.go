@@ -82,11 +82,11 @@ func testOutage(t *testing.T, hurry bool) {
 		time.Sleep(time.Hour)
 		a.link.SetDown(false)
 		if hurry {
-			a.client.Reregister()
+			a.client.Rehome()
 			time.Sleep(60 * ms) // the server is known: a handshake and a Register
 			synctest.Wait()
 			if s := a.client.State(); s != snclient.Online {
-				t.Errorf("state %v two round trips after Reregister", s)
+				t.Errorf("state %v two round trips after Rehome", s)
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 70*time.Second)

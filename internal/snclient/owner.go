@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/noise"
@@ -23,9 +24,19 @@ const (
 	registerTotal = 10 * time.Second // as long as the SN keeps a session that has not registered
 	pingFirst     = 500 * time.Millisecond
 	pingTotal     = 5 * time.Second
+	// A ping because a request went unanswered: somebody waits.
+	checkFirst = 200 * time.Millisecond
+	checkLimit = 400 * time.Millisecond
+	checkTotal = 2 * time.Second
+	// A Register from a new network, where the SN asks for a proof of the address first.
+	moveFirst = 100 * time.Millisecond
+	moveLimit = 400 * time.Millisecond
+	moveTotal = time.Second
 
-	backoffMin = time.Second
-	backoffMax = 60 * time.Second
+	// A back-off is its base and up to half as much again, so that clients which
+	// lost one SN together do not come back together.
+	backoffMin  = time.Second
+	backoffBase = 40 * time.Second // at most: with the half, a minute
 	// maxServers is how many of the addresses of a name are tried.
 	maxServers = 8
 	// defaultInterval is between pings if the SN names none, which is a fault.
@@ -37,18 +48,22 @@ const (
 //
 // Coming online goes through the tasks resolving, describe, handshake and
 // register, one at a time, each starting the next; when one fails, all stop and
-// backoff is set. While online, ping and register run when they are due, and
-// handshake when the SN seems to have lost us; the old keys serve meanwhile.
+// backoff is set. While online, ping and register run when they are due, move when
+// the network has changed, and handshake when the SN seems to have lost us; the old keys
+// serve meanwhile.
 type owner struct {
 	*Client
 	exchange *noise.Exchange
 	calls    callLog
 
+	resolvers sync.WaitGroup
 	resolved  chan []netip.AddrPort // the answer of the resolver; nil while not resolving
+	unresolve context.CancelFunc    // ends the resolver
 	nonce     [8]byte               // of the Describe under way
 	describe  retry
 	handshake retry
 	register  retry
+	move      retry // Register from a new network
 	ping      retry
 	nextPing  time.Time // zero unless online
 	backoff   time.Time // when to start over; zero unless waiting for that
@@ -57,6 +72,7 @@ type owner struct {
 	to        netip.AddrPort // the SN's address that answered; zero: not known yet
 	tries     int            // initiations sent, to go through the addresses
 	interval  time.Duration  // between pings
+	placed    bool           // since the move began the SN has been heard, at to
 	flights   []flight       // Pings and Registers under way
 	offered   uint64         // version of our descriptor in the last initiation
 	announced uint64         // the one that the SN is known to have
@@ -88,18 +104,15 @@ func newOwner(c *Client) *owner {
 		describe:  retry{first: describeFirst, limit: describeTotal, total: describeTotal},
 		handshake: retry{first: describeFirst, limit: describeTotal, total: describeTotal},
 		register:  retry{first: registerFirst, limit: registerLimit, total: registerTotal},
-		ping:      retry{first: pingFirst, limit: pingTotal, total: pingTotal},
+		move:      retry{first: moveFirst, limit: moveLimit, total: moveTotal},
 	}
 }
 
 // run is the owner goroutine.
 func (o *owner) run(ctx context.Context) {
-	resolver, stopResolver := context.WithCancel(ctx)
 	defer func() {
-		stopResolver()
-		if o.resolved != nil {
-			<-o.resolved // its goroutine has ended
-		}
+		o.stopResolver()
+		o.resolvers.Wait()
 		if l := o.link.Swap(nil); l != nil {
 			_ = o.sendMessage(*l, &wire.Goodbye{}) // lost, the SN finds out in time
 		}
@@ -109,10 +122,10 @@ func (o *owner) run(ctx context.Context) {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	o.connect(resolver)
+	o.connect(ctx)
 	for {
 		now := time.Now()
-		o.step(resolver, now)
+		o.step(ctx, now)
 		if due := o.due(now); due.IsZero() {
 			timer.Stop()
 		} else {
@@ -125,10 +138,14 @@ func (o *owner) run(ctx context.Context) {
 			o.receive(time.Now(), *p.b, p.from)
 			packets.Put(p.b)
 		case addrs := <-o.resolved:
-			o.resolved = nil
+			o.stopResolver()
 			o.setServers(time.Now(), addrs)
 		case <-o.reregister:
-			o.refresh(resolver, time.Now())
+			o.refresh(ctx, time.Now())
+		case <-o.Client.rehome:
+			o.rehome(ctx, time.Now())
+		case <-o.suspicion:
+			o.check(time.Now())
 		case <-timer.C:
 		}
 	}
@@ -136,7 +153,7 @@ func (o *owner) run(ctx context.Context) {
 
 // due returns when step has something to do.
 func (o *owner) due(now time.Time) time.Time {
-	return earliest(o.describe.due(), o.handshake.due(), o.register.due(), o.ping.due(),
+	return earliest(o.describe.due(), o.handshake.due(), o.register.due(), o.move.due(), o.ping.due(),
 		o.nextPing, o.backoff, o.exchange.Next(now))
 }
 
@@ -149,7 +166,7 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 	}
 	if !o.nextPing.IsZero() && !now.Before(o.nextPing) {
 		o.nextPing = time.Time{}
-		o.ping.start(now)
+		o.startPing(now)
 	}
 	if o.describe.send(now) {
 		o.sendDescribe()
@@ -157,7 +174,7 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 	if o.handshake.send(now) {
 		o.sendInitiation(now)
 	}
-	if o.register.send(now) {
+	if o.register.send(now) || o.move.send(now) {
 		o.sendRegister(now)
 	}
 	if o.ping.send(now) {
@@ -171,6 +188,12 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 		if o.State() != Online {
 			o.fail(now, "handshake")
 		}
+	case o.move.expired(now):
+		// Either the SN has lost us, or another of its addresses is the one to use now.
+		o.stop()
+		o.to = netip.AddrPort{}
+		o.enter(Offline)
+		o.connect(ctx)
 	case o.register.expired(now):
 		o.fail(now, "register")
 	case o.ping.expired(now):
@@ -181,23 +204,26 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 // fail gives up for now, and starts over after a while that grows.
 func (o *owner) fail(now time.Time, what string) {
 	o.stop()
-	wait := min(backoffMin<<min(o.failures, 6), backoffMax)
-	wait = min(wait+mathrand.N(wait/2), backoffMax)
+	wait := min(backoffMin<<min(o.failures, 6), backoffBase)
+	wait += mathrand.N(wait / 2)
 	o.failures++
 	o.backoff = now.Add(wait)
 	o.log.Debug("super node does not answer", "at", what, "retry", wait)
 	o.enter(Offline)
 }
 
-// stop ends all tasks.
+// stop ends all tasks. An initiation ends with them: held on to, it would be sent
+// again by the next handshake, and let go in the middle of that.
 func (o *owner) stop() {
-	for _, r := range []*retry{&o.describe, &o.handshake, &o.register, &o.ping} {
+	for _, r := range []*retry{&o.describe, &o.handshake, &o.register, &o.move, &o.ping} {
 		r.stop()
 	}
+	o.exchange.Withdraw()
 	o.nextPing, o.backoff = time.Time{}, time.Time{}
 	o.flights = o.flights[:0]
 	o.draining = false
 	o.link.Store(nil)
+	o.requests.abandon()
 }
 
 // enter changes the state and tells.
@@ -213,9 +239,18 @@ func (o *owner) connect(ctx context.Context) {
 	if o.resolved != nil {
 		return
 	}
+	ctx, o.unresolve = context.WithCancel(ctx)
 	resolved := make(chan []netip.AddrPort, 1)
 	o.resolved = resolved
-	go func() { resolved <- o.resolve(ctx) }()
+	o.resolvers.Go(func() { resolved <- o.resolve(ctx) })
+}
+
+// stopResolver ends the resolution under way, if any: what comes of it is not wanted.
+func (o *owner) stopResolver() {
+	if o.resolved != nil {
+		o.unresolve()
+		o.resolved = nil
+	}
 }
 
 // resolve returns the SN's addresses, none if they cannot be found out now.
@@ -250,6 +285,13 @@ func (c *Client) resolve(ctx context.Context) []netip.AddrPort {
 
 // setServers goes on with the SN's addresses.
 func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
+	if o.State() == Online {
+		if len(addrs) > 0 && o.move.active() {
+			o.servers.Store(&addrs) // resolved in the new network
+			o.move.hurry(now)
+		}
+		return
+	}
 	if len(addrs) == 0 {
 		o.fail(now, "resolve")
 		return
@@ -258,7 +300,7 @@ func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
 	if !slices.Contains(addrs, o.to) {
 		o.to = netip.AddrPort{}
 	}
-	if o.server.Load() != nil {
+	if o.server.Load() != nil && (o.to.IsValid() || len(addrs) == 1) {
 		o.shake(now)
 		return
 	}
@@ -314,7 +356,8 @@ func (o *owner) sendInitiation(now time.Time) {
 	}
 }
 
-// sendRegister sends the registration as it is to be now.
+// sendRegister sends the registration as it is to be now. From a new network it goes to
+// all addresses of the SN until that is heard at one of them.
 func (o *owner) sendRegister(now time.Time) {
 	m := wire.Register{
 		Instance:   o.cfg.Instance,
@@ -327,7 +370,33 @@ func (o *owner) sendRegister(now time.Time) {
 		m.Device, f.device = d.Bytes(), d.Updated()
 	}
 	m.Request = o.takeOff(f)
-	o.sendSealed(&m)
+	o.sendSealed(&m, o.to)
+	if !o.move.active() || o.placed {
+		return
+	}
+	for _, a := range *o.servers.Load() {
+		if a != o.to {
+			o.sendSealed(&m, a)
+		}
+	}
+}
+
+// startPing begins to ping.
+func (o *owner) startPing(now time.Time) {
+	o.ping.first, o.ping.limit, o.ping.total = pingFirst, pingTotal, pingTotal
+	o.ping.start(now)
+}
+
+// check pings, in a hurry, an SN that has left something unanswered. A ping that is
+// under way says as much.
+func (o *owner) check(now time.Time) {
+	if o.State() != Online || o.ping.active() || o.move.active() {
+		return
+	}
+	rtt := o.RTT()
+	o.nextPing = time.Time{}
+	o.ping.first, o.ping.limit, o.ping.total = max(checkFirst, 2*rtt), max(checkLimit, 2*rtt), max(checkTotal, 5*rtt)
+	o.ping.start(now)
 }
 
 func (o *owner) sendPing(now time.Time) {
@@ -335,17 +404,17 @@ func (o *owner) sendPing(now time.Time) {
 		Request:  o.takeOff(flight{sent: now}),
 		Instance: o.cfg.Instance,
 		RTT:      o.RTT(),
-	})
+	}, o.to)
 }
 
 // sendSealed sends a message under the current keys.
-func (o *owner) sendSealed(m message) {
+func (o *owner) sendSealed(m message, to netip.AddrPort) {
 	a := o.exchange.Current()
 	if a == nil {
 		return
 	}
-	if err := o.sendMessage(link{a, o.to}, m); err != nil {
-		o.log.Debug("cannot send to super node", "to", o.to, "err", err)
+	if err := o.sendMessage(link{a, to}, m); err != nil {
+		o.log.Debug("cannot send to super node", "to", to, "err", err)
 	}
 }
 
@@ -375,25 +444,46 @@ func (o *owner) land(now time.Time, request uint32) (f flight, ok bool) {
 	return f, true
 }
 
-// refresh registers what has changed; a superseded client comes back. Changes
-// often come with a new network, so one that waits to start over waits no longer.
+// refresh registers what has changed; a superseded client comes back, and one that
+// waits to start over waits no longer.
 func (o *owner) refresh(ctx context.Context, now time.Time) {
 	switch o.State() {
 	case Online:
-		o.register.start(now)
+		if !o.move.active() {
+			o.register.start(now)
+			return
+		}
+		o.move.hurry(now)
 	case Offline:
 		if !o.backoff.IsZero() {
 			o.backoff = now
-		}
-		for _, r := range []*retry{&o.describe, &o.handshake} {
-			if r.active() {
-				r.start(now)
-			}
 		}
 	case Superseded:
 		o.enter(Offline)
 		o.connect(ctx)
 	}
+}
+
+// rehome does what a change of network asks for. What was resolved, or was being, may
+// not hold where the device is now.
+func (o *owner) rehome(ctx context.Context, now time.Time) {
+	switch o.State() {
+	case Online:
+		o.register.stop()
+		o.ping.stop()
+		o.nextPing = time.Time{}
+		o.placed = false
+		o.move.total = max(moveTotal, 6*o.RTT())
+		o.move.start(now)
+		o.setMoving(true)
+	case Offline:
+		o.stop()
+		o.to, o.failures = netip.AddrPort{}, 0
+	default:
+		return
+	}
+	o.stopResolver()
+	o.connect(ctx)
 }
 
 // jittered returns an interval, more or less 10 % (spec §1).

@@ -52,7 +52,7 @@ func (o *owner) receiveDescribed(now time.Time, b []byte, from netip.AddrPort) {
 	}
 	o.describe.stop()
 	o.server.Store(d)
-	o.to = from
+	o.to, o.tries = from, 0
 	o.shake(now)
 }
 
@@ -76,7 +76,12 @@ func (o *owner) receiveResponse(now time.Time, b []byte, from netip.AddrPort) {
 		o.handshake.stop()
 		o.to, o.tries = from, 0
 		o.announced = o.offered
-		o.register.start(now)
+		if !o.move.active() {
+			o.register.start(now)
+			return
+		}
+		o.placed = true
+		o.move.hurry(now)
 	}
 }
 
@@ -111,7 +116,7 @@ func (o *owner) dispatch(now time.Time, l link, t wire.MessageType, msg []byte) 
 		}
 	case wire.MsgRegistered:
 		if m, err := wire.ParseRegistered(msg); err == nil {
-			o.receiveRegistered(now, m)
+			o.receiveRegistered(now, l, m)
 		}
 	case wire.MsgCallReply, wire.MsgFound, wire.MsgPublished:
 		o.requests.deliver(msg)
@@ -140,17 +145,25 @@ func (o *owner) receivePong(now time.Time, m wire.Pong) {
 	}
 	if o.ping.active() {
 		o.ping.stop()
-		o.nextPing = now.Add(jittered(o.interval))
+		o.nextPing = now.Add(jittered(o.pause()))
 	}
-	if m.Reregister && !o.register.active() {
+	if m.Reregister && !o.register.active() && !o.move.active() {
 		o.register.start(now)
 	}
 	o.observe(m.Observed)
 }
 
-func (o *owner) receiveRegistered(now time.Time, m wire.Registered) {
+// pause returns the time to the next ping.
+func (o *owner) pause() time.Duration {
+	if d := o.cfg.KeepAlive(); d > 0 {
+		return d
+	}
+	return o.interval
+}
+
+func (o *owner) receiveRegistered(now time.Time, from link, m wire.Registered) {
 	f, ok := o.land(now, m.Request)
-	if !ok || !o.register.active() {
+	if !ok || !o.register.active() && !o.move.active() {
 		return
 	}
 	switch m.Status {
@@ -165,7 +178,11 @@ func (o *owner) receiveRegistered(now time.Time, m wire.Registered) {
 		o.fail(now, "register")
 		return
 	}
+	if o.move.active() {
+		o.to = from.to
+	}
 	o.register.stop()
+	o.move.stop()
 	if f.device != 0 {
 		o.announced = f.device
 	}
@@ -179,11 +196,16 @@ func (o *owner) receiveRegistered(now time.Time, m wire.Registered) {
 		o.link.Store(&l)
 		o.requests.repeat() // what was asked of the SN before it lost us
 	}
-	o.observed.Store(&m.Observed)
-	o.enter(Online)
+	if o.State() == Online {
+		o.setMoving(false)
+		o.observe(m.Observed)
+	} else {
+		o.observed.Store(&m.Observed)
+		o.enter(Online)
+	}
 	// The first Ping tells the SN the round trip, which it needs for calls.
 	o.nextPing = time.Time{}
-	o.ping.start(now)
+	o.startPing(now)
 }
 
 // observe takes note of where the SN sees the device.
@@ -214,7 +236,11 @@ func (o *owner) receiveChallenge(now time.Time, l link, m wire.Challenge) {
 	if err := o.sendMessage(l, &wire.ChallengeReply{Token: m.Token}); err != nil {
 		o.log.Debug("cannot send to super node", "to", l.to, "err", err)
 	}
+	if o.move.active() {
+		o.to, o.placed = l.to, true
+	}
 	o.register.hurry(now)
+	o.move.hurry(now)
 	o.ping.hurry(now)
 	o.requests.repeat()
 }

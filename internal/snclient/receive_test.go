@@ -275,8 +275,8 @@ func TestBackoff(t *testing.T) {
 	for i := range 20 {
 		b.o.fail(b.now, "test")
 		wait := b.o.backoff.Sub(b.now)
-		least := min(backoffMin<<min(i, 6), backoffMax)
-		if wait < least || wait > min(least*3/2, backoffMax) {
+		least := min(backoffMin<<min(i, 6), backoffBase)
+		if wait < least || wait > least*3/2 {
 			t.Errorf("failure %d: starts over after %v", i, wait)
 		}
 	}

@@ -30,6 +30,7 @@ type requests struct {
 type waiter struct {
 	answer chan []byte   // a copy of the message; holds one
 	again  chan struct{} // repeat at once; holds one
+	lost   chan struct{} // closed when the SN is given up
 }
 
 func newRequests() requests {
@@ -47,7 +48,7 @@ func (r *requests) number() uint32 {
 }
 
 func (r *requests) add() (uint32, *waiter) {
-	w := &waiter{answer: make(chan []byte, 1), again: make(chan struct{}, 1)}
+	w := &waiter{answer: make(chan []byte, 1), again: make(chan struct{}, 1), lost: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
@@ -91,6 +92,16 @@ func (r *requests) repeat() {
 	}
 }
 
+// abandon has all requests fail: the SN does not answer at all.
+func (r *requests) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, w := range r.waiting {
+		close(w.lost)
+		delete(r.waiting, n)
+	}
+}
+
 // do sends a request, in this goroutine and at once, repeats it, and returns the
 // answer.
 func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]byte, error) {
@@ -104,12 +115,15 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 	r.start(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for sent := 0; ; {
 		now := time.Now()
 		if r.expired(now) {
 			return nil, ErrTimeout
 		}
 		if r.send(now) {
+			if sent++; sent == 2 {
+				c.suspect()
+			}
 			if l := c.link.Load(); l != nil {
 				// A packet that cannot be sent is as good as lost.
 				_ = c.sendMessage(*l, m)
@@ -121,6 +135,9 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 			return b, nil
 		case <-w.again:
 			r.hurry(time.Now())
+			sent = 0
+		case <-w.lost:
+			return nil, c.whyOffline()
 		case <-timer.C:
 		case <-ctx.Done():
 			return nil, ctx.Err()

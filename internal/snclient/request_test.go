@@ -89,8 +89,11 @@ func TestCallErrors(t *testing.T) {
 			t.Errorf("calling for 100ms: %v", err)
 		}
 		began := time.Now()
-		if _, err := a.client.Call(context.Background(), nobody, snclient.CallOptions{}); !errors.Is(err, snclient.ErrTimeout) || time.Since(began) != 5*time.Second {
+		if _, err := a.client.Call(context.Background(), nobody, snclient.CallOptions{}); !errors.Is(err, snclient.ErrOffline) || time.Since(began) > 2500*ms {
 			t.Errorf("calling without an answer: %v after %v", err, time.Since(began))
+		}
+		if s := a.client.State(); s != snclient.Offline {
+			t.Errorf("%v at a server that does not answer", s)
 		}
 	})
 }
