@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -102,6 +103,10 @@ type Device struct {
 	desc       DeviceDesc
 	body       DeviceBody
 	membership []byte // the owner's signature over the desc; nil: none
+
+	// verified is the owner's key under which the membership has been found to
+	// verify; nil: none yet. It saves the check at every later question.
+	verified atomic.Pointer[SigningKey]
 }
 
 // NewDevice makes and signs the device that secret is the key of.

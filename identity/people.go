@@ -249,8 +249,11 @@ func (p *People) Member(d *Device, now time.Time) error {
 	if p == nil || d == nil {
 		return fmt.Errorf("identity: membership without an owner or device: %w", ErrOwnerMismatch)
 	}
-	if err := p.checkMembership(d, d.membership); err != nil {
-		return err
+	if key := d.verified.Load(); key == nil || *key != p.sign || d.desc.Owner != p.id {
+		if err := p.checkMembership(d, d.membership); err != nil {
+			return err
+		}
+		d.verified.Store(&p.sign)
 	}
 	if !now.Before(p.ValidUntil()) {
 		return fmt.Errorf("identity: owner %v was valid until %v: %w", p.id, p.ValidUntil(), ErrExpired)
