@@ -30,10 +30,16 @@ type Config struct {
 	// The zero value is everyone who calls it.
 	Visibility Visibility
 
-	// Owner is the object of the device's owner, as new as it is at hand; see
-	// [Stack.SetOwner]. Without one no device passes [OwnZone] but this one: zone
-	// checks fail closed.
+	// Owner is the object of the device's owner, as new as it is at hand. SNs are
+	// asked for newer ones, at first and then about every hour; see also
+	// [Stack.SetOwner]. While there is none no device passes [OwnZone] but this one:
+	// zone checks fail closed.
 	Owner *identity.People
+
+	// OwnerFile is where the newest version of the owner's object is kept between
+	// runs, so that an older one, which does not know of a revocation, cannot come
+	// back. Empty keeps it in memory.
+	OwnerFile string
 
 	// Friends are devices, and owners with all devices of their zones, that
 	// [Friends] admits.

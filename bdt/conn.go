@@ -31,7 +31,7 @@ type Conn struct {
 	local, remote Addr
 	device        *identity.Device
 	rights        Rights
-	book          *book
+	caller        Caller
 	ended         func() error // why the session ended, nil if it has not
 }
 
@@ -46,7 +46,7 @@ func (c *Conn) Peer() *identity.Device { return c.device }
 func (c *Conn) Rights() Rights { return c.rights }
 
 // Caller returns the peer as a policy of this device sees it now.
-func (c *Conn) Caller() Caller { return Caller{c.device, c.book} }
+func (c *Conn) Caller() Caller { return c.caller }
 
 // Read reads from the stream. After the peer's CloseWrite it returns io.EOF.
 // If the peer's policy refuses this device it fails with [ErrDenied], if it

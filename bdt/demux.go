@@ -370,5 +370,8 @@ func (d *demux) HandleSignalled(c *snclient.Client, _ identity.ID, packet []byte
 
 // HandleState implements snclient.Handler.
 func (d *demux) HandleState(c *snclient.Client, state snclient.State) {
+	if state == snclient.Online {
+		d.stack.book.arrived(c)
+	}
 	d.stack.log.Info("super node", "sn", c.Ref().ID.Short(), "state", state.String())
 }

@@ -15,6 +15,10 @@ import (
 var (
 	// ErrNotFound: no SN that was asked knows the device, and no address of it answered.
 	ErrNotFound = errors.New("no super node knows this device")
+	// ErrOwnerNotFound: no SN that was asked knows the owner.
+	ErrOwnerNotFound = errors.New("no super node knows this owner")
+	// ErrNoOOD: the owner's object names no device that answers for the owner.
+	ErrNoOOD = errors.New("the owner names no device that answers for it")
 	// ErrUnreachable: the device is known, but no path to it came up in time.
 	ErrUnreachable = errors.New("no path to the device came up")
 	// ErrNoRoute: there is neither an SN to ask nor an address that this device may try.
@@ -33,6 +37,9 @@ var (
 	ErrPeerLost = errors.New("the peer stopped answering")
 	// ErrPeerClosed: the peer closed the session, most likely by shutting down.
 	ErrPeerClosed = errors.New("the peer closed the session")
+	// ErrRevoked: the device's owner has revoked it, or its word counts no more, since
+	// the session was opened.
+	ErrRevoked = errors.New("the device is no longer of the zone")
 	// ErrRefused: the peer answered the handshake with a refusal.
 	ErrRefused = errors.New("the peer refused the session")
 	// ErrServiceInUse: Listen was called twice for one service.
@@ -73,7 +80,8 @@ func (e *OpError) Timeout() bool {
 func (e *OpError) Temporary() bool { return false }
 
 var (
-	errNotDevice    = errors.New("not the id of a device")
+	errNotDevice    = errors.New("not the id of a device or an owner")
+	errNotOwner     = errors.New("the object is not an owner's")
 	errSelf         = errors.New("that is this device")
 	errMalformed    = errors.New("the peer did not understand the stream's header")
 	errPeerClosed   = errors.New("the peer closed the stream") // before it had read everything
@@ -109,6 +117,8 @@ func peerCause(err error) error {
 func sessionCause(err error) error {
 	var ce *session.CloseError
 	switch {
+	case errors.As(err, &ce) && ce.Remote && ce.Code == closeDenied:
+		return ErrDenied
 	case errors.As(err, &ce) && ce.Remote:
 		return ErrPeerClosed
 	case errors.Is(err, net.ErrClosed):

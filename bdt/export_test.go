@@ -51,3 +51,13 @@ func (s *Stack) PeerOf(id identity.ID) *peer.Peer {
 
 // FeignCall has the stack believe that its first SN has sent a Called.
 func (s *Stack) FeignCall(m wire.Called) { s.demux.HandleCalled(s.clients()[0], m) }
+
+// CallerWith returns a device as the stack's policies see it.
+func (s *Stack) CallerWith(d *identity.Device) Caller { return s.caller(d) }
+
+// Owners returns how many owners the stack's book holds.
+func (s *Stack) Owners() int {
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	return len(s.book.owners)
+}

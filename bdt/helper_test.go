@@ -60,7 +60,13 @@ func connect(t testing.TB, s *bdt.Stack, l *bdt.Listener) (dialled, accepted *bd
 // listen serves a service to everyone.
 func listen(t testing.TB, s *bdt.Stack, service string) *bdt.Listener {
 	t.Helper()
-	l, err := s.Listen(service, bdt.Everyone)
+	return listenFor(t, s, service, bdt.Everyone)
+}
+
+// listenFor serves a service to those whom access admits.
+func listenFor(t testing.TB, s *bdt.Stack, service string, access bdt.Access) *bdt.Listener {
+	t.Helper()
+	l, err := s.Listen(service, access)
 	if err != nil {
 		t.Fatal(err)
 	}

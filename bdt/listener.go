@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -140,26 +141,32 @@ func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 	s.mu.Lock()
 	l := s.listeners[service]
 	s.mu.Unlock()
-	caller := s.caller(ss.device)
+	caller := s.callerOf(ss)
 	if l == nil {
-		refuse(stream, noService(caller))
+		refuse(stream, caller.noService())
 		return
 	}
 	rights := l.access.grant(caller)
 	if rights == 0 {
-		refuse(stream, codeDenied)
+		refuse(stream, caller.denied())
 		return
 	}
 	l.offer(s.newConn(ss, stream, service, rights))
 }
 
+// denied returns the reset code of a denial, when it is time for it.
+func (c Caller) denied() uint64 {
+	c.settle()
+	return codeDenied
+}
+
 // noService returns the reset code that tells a caller that there is no such
-// service, if it may know which there are.
-func noService(c Caller) uint64 {
+// service, if it may know which there are; for others it is a denial like any.
+func (c Caller) noService() uint64 {
 	if c.InOwnZone() {
 		return codeNoService
 	}
-	return codeDenied
+	return c.denied()
 }
 
 // offer queues a stream for Accept, or refuses it.
@@ -188,6 +195,7 @@ func (l *Listener) offer(c *Conn) {
 type streams struct {
 	session session.Session
 	device  *identity.Device
+	relied  atomic.Bool // a policy has let the device in as a member of its owner's zone
 
 	mu    sync.Mutex
 	cause error // why the session ended

@@ -151,6 +151,7 @@ func (s *Stack) start() error {
 	}
 	s.workers.Go(s.sweep)
 	s.workers.Go(s.mapper.run)
+	s.workers.Go(s.keepOwners)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ref := range s.cfg.SNs {
@@ -285,10 +286,7 @@ func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.mu.Lock()
-		hints := s.known[id]
-		s.mu.Unlock()
-		sess, err := p.Session(ctx, hints)
+		sess, err := p.Session(ctx, s.hints(id))
 		if errors.Is(err, peer.ErrClosed) && !s.isClosed() {
 			continue // swept away between the two calls
 		}
@@ -302,6 +300,22 @@ func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 			return ss, nil
 		}
 	}
+}
+
+// work runs f on a goroutine that Close waits for, unless the stack is closed.
+func (s *Stack) work(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.workers.Go(f)
+	}
+}
+
+// hints returns what tickets say about reaching a device or an owner.
+func (s *Stack) hints(id identity.ID) peer.Hints {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
 }
 
 func (s *Stack) isClosed() bool {
@@ -318,7 +332,7 @@ func (s *Stack) newConn(ss *streams, stream session.Stream, service string, righ
 		remote: Addr{ss.device.ID(), service},
 		device: ss.device,
 		rights: rights,
-		book:   &s.book,
+		caller: s.callerOf(ss),
 		ended:  ss.ended,
 	}
 }
@@ -392,6 +406,7 @@ func (s *Stack) sweep() {
 		select {
 		case <-ticker.C:
 			s.dropIdle(time.Now())
+			s.dropOutlived()
 		case <-s.ctx.Done():
 			return
 		}

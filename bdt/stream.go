@@ -31,6 +31,10 @@ const (
 	applicationCode = 0x100
 )
 
+// closeDenied is the code with which a session is closed whose device is no longer
+// admitted as what it was (docs/spec/access.md §4).
+const closeDenied = 1
+
 // checkService reports what is wrong with a service's name.
 func checkService(name string) error {
 	if name == "" {
