@@ -264,3 +264,23 @@ func ExampleConn_Reset() {
 	}
 	// Output: 507 true
 }
+
+// On loopback there is no NAT.
+func ExampleCheckNetwork() {
+	secret := identity.GenerateSecret()
+	device, err := identity.NewDevice(secret, identity.DeviceDesc{}, identity.DeviceBody{Updated: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := sn.Open(sn.Config{Local: &identity.LocalDevice{Secret: secret, Device: device}, Listen: onLoopback})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	report, err := bdt.CheckNetwork(context.Background(), bdt.Config{Listen: onLoopback, SNs: []identity.Ref{server.Ref()}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(report.UDP.Value, report.IPv4.Mapping.Value, report.SNs[0].State)
+	// Output: yes none online
+}
