@@ -33,6 +33,8 @@ func FuzzDescribe(f *testing.F)          { fuzzMessage(f, "Describe") }
 func FuzzDescribed(f *testing.F)         { fuzzMessage(f, "Described") }
 func FuzzHint(f *testing.F)              { fuzzMessage(f, "Hint") }
 func FuzzOpener(f *testing.F)            { fuzzMessage(f, "Opener") }
+func FuzzQuery(f *testing.F)             { fuzzMessage(f, "Query") }
+func FuzzAnnounce(f *testing.F)          { fuzzMessage(f, "Announce") }
 func FuzzInitiationPayload(f *testing.F) { fuzzMessage(f, "initiation payload") }
 func FuzzResponsePayload(f *testing.F)   { fuzzMessage(f, "response payload") }
 func FuzzProbe(f *testing.F)             { fuzzMessage(f, "Probe") }

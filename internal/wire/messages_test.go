@@ -116,6 +116,16 @@ var goldens = []golden{{
 	parse: parser(ParseOpener),
 	hex:   []string{"27 01 0000 01020304"}, padded: 8,
 }, {
+	name:  "Query",
+	msg:   &Query{[16]byte(fill(0xa1, 16)), [16]byte(fill(0xa2, 16)), []netip.AddrPort{addr4}},
+	parse: parser(ParseQuery),
+	hex:   []string{"28 01 0000", rep(0xa1, 16), rep(0xa2, 16), "01", hex4},
+}, {
+	name:  "Announce",
+	msg:   &Announce{[16]byte(fill(0xa1, 16)), [16]byte(fill(0xa2, 16)), []netip.AddrPort{addr4, addr6}},
+	parse: parser(ParseAnnounce),
+	hex:   []string{"29 01 0000", rep(0xa1, 16), rep(0xa2, 16), "02", hex4, hex6},
+}, {
 	name: "initiation payload",
 	msg: &InitiationPayload{true, 0x0102030405060708, 0x1112131415161718,
 		[]Engine{EngineNQUIC, EngineQUIC, 99}, []byte("device"), []byte("hi")},

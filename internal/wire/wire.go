@@ -91,6 +91,8 @@ const (
 	TypeDescribed   Type = 0x25
 	TypeHint        Type = 0x26
 	TypeOpener      Type = 0x27
+	TypeQuery       Type = 0x28
+	TypeAnnounce    Type = 0x29
 )
 
 // types holds, for each control packet, its name and its least length in bytes
@@ -107,6 +109,8 @@ var types = [...]struct {
 	TypeDescribed:   {"Described", 14},
 	TypeHint:        {"Hint", 8},
 	TypeOpener:      {"Opener", 8},
+	TypeQuery:       {"Query", 44},
+	TypeAnnounce:    {"Announce", 44},
 }
 
 func (t Type) known() bool { return int(t) < len(types) && types[t].min > 0 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
@@ -86,6 +87,7 @@ func TestBudgets(t *testing.T) {
 		{"Describe", len((&Describe{}).Append(nil)), 700},
 		{"Described", len((&Described{Device: device}).Append(nil)), 574},
 		{"Candidates", len((&Candidates{full}).Append(nil)), 162},
+		{"Announce", len((&Announce{Addrs: []netip.AddrPort{addr6, addr6, addr6, addr6}}).Append(nil)), 113},
 		{"Probe", len((&Probe{}).Append(nil)), 28},
 		{"ProbeReply", len((&ProbeReply{Observed: addr6}).Append(nil)), 28},
 		{"Goodbye", len((&Goodbye{Reason: string(make([]byte, 200))}).Append(nil)), 131},
@@ -102,7 +104,7 @@ func TestBudgets(t *testing.T) {
 func TestControlType(t *testing.T) {
 	least := map[Type]int{
 		TypeInitiation: 136, TypeResponse: 92, TypeCookieReply: 64, TypeSealed: 32,
-		TypeDescribe: 700, TypeDescribed: 14, TypeHint: 8, TypeOpener: 8,
+		TypeDescribe: 700, TypeDescribed: 14, TypeHint: 8, TypeOpener: 8, TypeQuery: 44, TypeAnnounce: 44,
 	}
 	for v := range 256 {
 		b := make([]byte, MaxPacket)
@@ -152,7 +154,7 @@ func TestStrings(t *testing.T) {
 		v    interface{ String() string }
 		want string
 	}{
-		{TypeCookieReply, "CookieReply"}, {Type(0x28), "type 0x28"}, {Type(0x1f), "type 0x1f"},
+		{TypeCookieReply, "CookieReply"}, {Type(0x2a), "type 0x2a"}, {Type(0x1f), "type 0x1f"},
 		{MsgNotice, "Notice"}, {MessageType(5), "message 0x5"}, {MessageType(0x21), "message 0x21"},
 		{EngineNone, "none"}, {EngineQUIC, "quic"}, {EngineNQUIC, "nquic"}, {EngineYamux, "yamux"}, {Engine(4), "engine 4"},
 		{ResponseAccept, "accept"}, {ResponseStale, "stale"}, {ResponseRefused, "refused"}, {ResponseKind(0), "response kind 0"},
