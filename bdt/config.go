@@ -60,6 +60,11 @@ type Config struct {
 	// such, it is not answered.
 	MaxPeers int
 
+	// NoLAN has the device neither look for others on the local network by
+	// multicast nor tell where it is. What it tells otherwise is of use only to
+	// those who know its id.
+	NoLAN bool
+
 	// Network is the network below. Nil is the operating system's.
 	Network underlay.Network
 

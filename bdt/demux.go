@@ -142,6 +142,8 @@ func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
 		d.answerDescribe(s, b, from)
 	case wire.TypeDescribed:
 		d.handleDescribed(b, from)
+	case wire.TypeAnnounce:
+		d.stack.discovery.Load().HandleAnnounce(b, from)
 	case wire.TypeOpener: // has done its work at the NATs on its way
 	}
 }

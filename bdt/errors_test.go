@@ -46,7 +46,14 @@ func TestDialErrors(t *testing.T) {
 		least  time.Duration
 	}{
 		{name: "nobody knows the id", id: ghost.ID(), want: bdt.ErrNotFound, within: 1500 * time.Millisecond},
-		{name: "no SN, no address", change: noSN, id: ghost.ID(), want: bdt.ErrNoRoute},
+		{
+			name: "no SN, no address, no answer from the local network", change: noSN, id: ghost.ID(),
+			want: bdt.ErrNoRoute, within: 1500 * time.Millisecond, least: 1500 * time.Millisecond,
+		},
+		{
+			name: "no SN, no address, no local network", id: ghost.ID(), want: bdt.ErrNoRoute,
+			change: func(c *bdt.Config) { c.SNs, c.NoLAN = nil, true },
+		},
 		{name: "the SN is cut off", id: ghost.ID(), cut: true, want: bdt.ErrOffline, within: 15 * time.Second},
 		{
 			name: "an address that does not answer", change: noSN, id: ghost.ID(),

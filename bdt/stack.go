@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/discovery"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/peer"
 	"github.com/bdtnet/bdt/internal/session"
@@ -33,9 +34,11 @@ type Stack struct {
 	sockets  []*socket.Socket
 	demux    demux
 	mapper   mapper
-	nearby   nearby
-	book     book
-	fresh    atomic.Int64 // sockets for second punches that are open; at most maxFresh
+	// discovery is nil before start, and always without multicast or with NoLAN.
+	discovery atomic.Pointer[discovery.Service]
+	nearby    nearby
+	book      book
+	fresh     atomic.Int64 // sockets for second punches that are open; at most maxFresh
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -146,6 +149,7 @@ func (s *Stack) start() error {
 	if err := s.openSockets(); err != nil {
 		return err
 	}
+	s.startDiscovery()
 	for range handshakeWorkers {
 		s.workers.Go(s.demux.work)
 	}
@@ -209,6 +213,7 @@ func (s *Stack) shutDown() {
 		ends.Go(func() { c.Close() })
 	}
 	ends.Wait()
+	s.discovery.Load().Close()
 	s.engine.Close()
 	s.cancel()
 	for _, sock := range s.sockets {
@@ -286,7 +291,9 @@ func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 		if err != nil {
 			return nil, err
 		}
-		sess, err := p.Session(ctx, s.hints(id))
+		hints := s.hints(id)
+		hints.Search = s.seek(id, p)
+		sess, err := p.Session(ctx, hints)
 		if errors.Is(err, peer.ErrClosed) && !s.isClosed() {
 			continue // swept away between the two calls
 		}

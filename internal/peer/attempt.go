@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -42,10 +43,14 @@ type attempt struct {
 	rounds   int
 	round    time.Time // when the next begins
 	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
+	search   time.Time // when discovery on the local network has had its time
 	calling  map[Signaller]bool
-	answered bool     // an SN knows the peer, or somebody called us
-	failures []error  // of the calls of this round
-	waiters  []waiter // those who came first, and so give up first, in front
+	answered bool    // an SN knows the peer, or somebody called us
+	failures []error // of the calls of this round
+	// discovered are the addresses on the local network that are asked for the
+	// peer's descriptor.
+	discovered []netip.AddrPort
+	waiters    []waiter // those who came first, and so give up first, in front
 }
 
 // A waiter is a call of Session that waits.
@@ -112,6 +117,7 @@ func (p *Peer) want(now time.Time, w waiter, hints Hints) {
 		p.beginAttempt(now)
 	}
 	p.addEndpoints(now, hints.Endpoints, path.OriginTicket)
+	p.attempt.search = now.Add(hints.Search)
 	p.attempt.until = now.Add(p.life())
 	if p.cfg.Timeout > 0 {
 		w.deadline = now.Add(p.cfg.Timeout)
@@ -182,6 +188,11 @@ func (p *Peer) stepAttempt(now time.Time) {
 // little after the other.
 func (p *Peer) beginRound(now time.Time) {
 	a := p.attempt
+	via := p.cfg.Host.Signallers(p.serverRefs())
+	if len(via) == 0 && len(p.paths.Paths()) == 0 && now.Before(a.search) {
+		a.round = a.search
+		return
+	}
 	a.round = now.Add(firstRound << min(a.rounds, 3))
 	a.rounds++
 	a.failures = nil
@@ -201,7 +212,6 @@ func (p *Peer) beginRound(now time.Time) {
 			p.describeAll()
 		}
 	}
-	via := p.cfg.Host.Signallers(p.serverRefs())
 	if len(via) == 0 && len(p.paths.Paths()) == 0 {
 		p.failAttempt(ErrNoRoute)
 		return

@@ -84,4 +84,8 @@ type Hints struct {
 	Device    *identity.Device // nil: not known
 	Endpoints []netip.AddrPort // addresses that may reach it
 	SNs       []identity.Ref   // super nodes that may know it
+
+	// Search is for how long discovery on the local network may still find it:
+	// until then it is not given up for want of anything else to try.
+	Search time.Duration
 }

@@ -145,6 +145,11 @@ func (p *Peer) describeAll() {
 	for _, addr := range p.endpoints {
 		p.describe(addr)
 	}
+	if p.attempt != nil {
+		for _, addr := range p.attempt.discovered {
+			p.describe(addr)
+		}
+	}
 }
 
 // describe asks one address for the peer's descriptor.
