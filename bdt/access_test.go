@@ -192,10 +192,13 @@ func TestOwnZoneExpires(t *testing.T) {
 func TestOwnZoneFailsClosed(t *testing.T) {
 	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
 		for name, change := range map[string]func(*zone, *bdt.Config){
-			"no owner's object":     func(z *zone, c *bdt.Config) { c.Device = z.member("server") },
-			"server not a member":   func(z *zone, c *bdt.Config) { c.Device, c.Owner = z.claimant("server"), z.people },
-			"server has no owner":   func(*zone, *bdt.Config) {},
-			"server itself revoked": func(z *zone, c *bdt.Config) { c.Device = z.member("server"); c.Owner = z.revoking(c.Device.Device.ID()) },
+			"no owner's object":   func(z *zone, c *bdt.Config) { c.Device = z.member("server") },
+			"server not a member": func(z *zone, c *bdt.Config) { c.Device, c.Owner = z.claimant("server"), z.people },
+			"server has no owner": func(*zone, *bdt.Config) {},
+			"server itself revoked": func(z *zone, c *bdt.Config) {
+				c.Device = z.member("server")
+				c.Owner = z.revoking(c.Device.Device.ID())
+			},
 		} {
 			z := newZone(t, time.Hour) // the SN learns of an owner from its devices
 			client := w.open("client", w.public("client", time.Millisecond, freshAddr()), func(c *bdt.Config) { c.Device = z.member("client") })

@@ -49,12 +49,13 @@ type book struct {
 
 // An owner is what the book holds of one.
 type owner struct {
-	people  *identity.People // the newest version seen; nil: none
-	checked time.Time        // when an SN has last said what it has of it; zero: never
-	tried   time.Time        // when SNs were last asked for it; zero: never
-	used    time.Time        // when somebody was last found to be of its zone; zero: never
-	due     time.Time        // when the keeper asks again; zero: not at all
-	search  *search          // that is under way; nil: none
+	people    *identity.People // the newest version seen; nil: none
+	checked   time.Time        // when an SN has last said what it has of it; zero: never
+	tried     time.Time        // when SNs were last asked for it; zero: never
+	used      time.Time        // when somebody was last found to be of its zone; zero: never
+	preferred time.Time        // when devices were last tried that are named before the one in use
+	due       time.Time        // when the keeper asks again; zero: not at all
+	search    *search          // that is under way; nil: none
 }
 
 // init makes the book of a device. It fails if the configuration or the file hold

@@ -46,6 +46,7 @@ type post struct {
 	due       time.Time // when the own owner is looked after there
 	version   uint64    // of the own owner's object that the SN has; 0: not known
 	published time.Time // when it was published there last; zero: never
+	admission uint64    // that was looked after: a later one may be at a server that has forgotten
 }
 
 // keepOwners is the keeper, until the stack is closed.
@@ -139,8 +140,28 @@ func (b *book) arrived(c *snclient.Client) {
 		// There is nothing to publish, but others to ask for.
 	} else if p == nil {
 		b.posts[c] = &post{due: time.Now()}
-	} else if soon := time.Now().Add(rand.N(returnSpread)); soon.Before(p.due) {
+	} else {
+		p.hasten()
+	}
+	b.mu.Unlock()
+	b.poke()
+}
+
+// hasten has an SN looked after soon.
+func (p *post) hasten() {
+	if soon := time.Now().Add(rand.N(returnSpread)); soon.Before(p.due) {
 		p.due = soon
+	}
+}
+
+// readmitted has the SNs looked after that have had to take the device in anew
+// without its having been offline.
+func (b *book) readmitted() {
+	b.mu.Lock()
+	for c, p := range b.posts {
+		if c.Admissions() != p.admission {
+			p.hasten()
+		}
 	}
 	b.mu.Unlock()
 	b.poke()
@@ -164,6 +185,7 @@ func (s *Stack) syncOwner(c *snclient.Client) {
 	ctx, cancel := context.WithTimeout(s.ctx, lookupTimeout)
 	defer cancel()
 	own := s.book.own()
+	admission := c.Admissions()
 	there, err := s.askSN(ctx, c, own)
 	if err == nil || errors.Is(err, snclient.ErrNotFound) {
 		err = s.publishOwner(ctx, c, there)
@@ -178,7 +200,7 @@ func (s *Stack) syncOwner(c *snclient.Client) {
 	case err != nil:
 		s.log.Debug("owner is not up to date at a super node", "sn", c.Ref().ID.Short(), "err", err)
 	}
-	s.book.synced(c, err == nil)
+	s.book.synced(c, admission, err == nil)
 }
 
 // publishOwner publishes the own owner's object, unless it is there and will be for
@@ -207,8 +229,9 @@ func (b *book) published(c *snclient.Client, p, there *identity.People) (yes boo
 }
 
 // synced notes when an SN is to be looked after again.
-func (b *book) synced(c *snclient.Client, ok bool) {
+func (b *book) synced(c *snclient.Client, admission uint64, ok bool) {
 	b.note(c, func(at *post) {
+		at.admission = admission
 		now := time.Now()
 		e := b.ownerLocked(b.own())
 		e.tried = now

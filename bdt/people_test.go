@@ -149,6 +149,9 @@ func TestOwnerStaysPublished(t *testing.T) {
 		if lookups > 32 || publishes > 4 {
 			t.Errorf("a day takes %d lookups, %d publishes", lookups, publishes)
 		}
+		w.restartSN()
+		time.Sleep(2 * time.Minute)
+		ask("after a restart of the SN")
 	})
 }
 

@@ -234,14 +234,15 @@ func (s *Stack) Ticket() identity.Ticket {
 	return identity.Ticket{ID: s.ID(), SNs: s.cfg.SNs, Endpoints: s.cfg.Endpoints}
 }
 
-// Learn remembers what a ticket says about reaching a device. Nothing in it is
+// Learn remembers what a ticket says about reaching a device, or the devices that
+// answer for an owner. Nothing in it is
 // trusted but what the id proves.
 func (s *Stack) Learn(t identity.Ticket) error {
 	if err := t.Check(); err != nil {
 		return &OpError{Op: "learn", Err: err}
 	}
 	id := t.Peer()
-	if id.Type() != identity.TypeDevice {
+	if !isParty(id) {
 		return &OpError{Op: "learn", Peer: id, Err: errNotDevice}
 	}
 	s.mu.Lock()
@@ -259,6 +260,10 @@ func (s *Stack) Learn(t identity.Ticket) error {
 // Dial opens a stream to a service of a device. It returns as soon as there is
 // an authenticated session, which an earlier Dial may have opened: the peer's
 // refusal of the service shows when the stream is read.
+//
+// The id may be an owner's. Its object, which SNs are asked for, names devices that
+// answer for it; they are tried in that order, each with a short head start before
+// the next. [Conn.Peer] tells which it was.
 func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn, error) {
 	if err := checkService(service); err != nil {
 		return nil, &OpError{Op: "dial", Peer: id, Err: err}
@@ -278,20 +283,27 @@ func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn
 	return s.newConn(ss, stream, service, AllRights), nil
 }
 
-// session returns the session with a device, which it opens if there is none.
+// session returns the session with a device, or with one that answers for an owner,
+// which it opens if there is none.
 func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 	switch {
+	case id.Type() == identity.TypePeople:
+		return s.ownerSession(ctx, id)
 	case id.Type() != identity.TypeDevice:
 		return nil, errNotDevice
 	case id == s.ID():
 		return nil, errSelf
 	}
+	return s.deviceSession(ctx, id, s.hints(id))
+}
+
+// deviceSession is session for a device, with what tickets say about reaching it.
+func (s *Stack) deviceSession(ctx context.Context, id identity.ID, hints peer.Hints) (*streams, error) {
 	for {
 		p, err := s.peer(id, true)
 		if err != nil {
 			return nil, err
 		}
-		hints := s.hints(id)
 		hints.Search = s.seek(id, p)
 		sess, err := p.Session(ctx, hints)
 		if errors.Is(err, peer.ErrClosed) && !s.isClosed() {
@@ -414,6 +426,7 @@ func (s *Stack) sweep() {
 		case <-ticker.C:
 			s.dropIdle(time.Now())
 			s.dropOutlived()
+			s.book.readmitted()
 		case <-s.ctx.Done():
 			return
 		}

@@ -26,6 +26,9 @@ type world struct {
 	sn   *sn.Server
 	ref  identity.Ref
 
+	snHost   *netsim.Host
+	snDevice *identity.LocalDevice
+
 	links map[string]*netsim.Link // by a name that behind and dualStack choose
 }
 
@@ -52,7 +55,8 @@ func newWorld(t testing.TB, snDelay time.Duration) *world {
 	w.core = w.net.Router("internet")
 	host := w.net.Host("sn")
 	netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: snDelay}, "203.0.113.1", "2001:db8::1"))
-	w.sn = w.openSN(host, newDevice(t, "sn"))
+	w.snHost, w.snDevice = host, newDevice(t, "sn")
+	w.sn = w.openSN(host, w.snDevice)
 	w.net.SetName("sn.example", netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1"))
 	w.ref = identity.Ref{ID: w.sn.Ref().ID, Addr: "sn.example:8443"}
 	return w
@@ -71,6 +75,13 @@ func (w *world) openSN(host *netsim.Host, d *identity.LocalDevice) *sn.Server {
 		w.t.Fatal(err)
 	}
 	return s
+}
+
+// restartSN has the SN forget everything.
+func (w *world) restartSN() {
+	w.t.Helper()
+	w.sn.Close()
+	w.sn = w.openSN(w.snHost, w.snDevice)
 }
 
 func (w *world) close() {

@@ -74,11 +74,12 @@ type Client struct {
 	closeOnce  sync.Once
 
 	// Written by the owner, read by all.
-	servers  atomic.Pointer[[]netip.AddrPort] // where the SN may be
-	server   atomic.Pointer[identity.Device]
-	link     atomic.Pointer[link] // nil unless online
-	observed atomic.Pointer[netip.AddrPort]
-	rtt      atomic.Int64 // smoothed, in nanoseconds; 0: unknown
+	servers    atomic.Pointer[[]netip.AddrPort] // where the SN may be
+	server     atomic.Pointer[identity.Device]
+	link       atomic.Pointer[link] // nil unless online
+	observed   atomic.Pointer[netip.AddrPort]
+	rtt        atomic.Int64 // smoothed, in nanoseconds; 0: unknown
+	admissions atomic.Uint64
 
 	mu      sync.Mutex
 	state   State
@@ -230,6 +231,11 @@ func (c *Client) Observed() netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
+
+// Admissions returns how often the SN has registered the device under new keys. When
+// it grows, the SN may have been restarted, and know nothing any more that was
+// published there.
+func (c *Client) Admissions() uint64 { return c.admissions.Load() }
 
 // RTT returns the smoothed round trip to the SN, 0 until it is known.
 func (c *Client) RTT() time.Duration { return time.Duration(c.rtt.Load()) }

@@ -193,6 +193,9 @@ func (o *owner) receiveRegistered(now time.Time, from link, m wire.Registered) {
 	o.failures, o.draining = 0, false
 	l := link{o.exchange.Current(), o.to}
 	if old := o.link.Load(); old == nil || *old != l {
+		if old == nil || old.assoc != l.assoc {
+			o.admissions.Add(1)
+		}
 		o.link.Store(&l)
 		o.requests.repeat() // what was asked of the SN before it lost us
 	}
