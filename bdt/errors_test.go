@@ -67,7 +67,8 @@ func TestDialErrors(t *testing.T) {
 			want:   bdt.ErrUnreachable, within: 3 * time.Second, least: 3 * time.Second,
 		},
 		{name: "oneself"},
-		{name: "an owner", id: owner.ID()},
+		{name: "an owner nobody knows", id: owner.ID(), want: bdt.ErrOwnerNotFound, within: 100 * time.Millisecond},
+		{name: "content", id: chunk(t)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -76,7 +76,6 @@ func TestLearn(t *testing.T) {
 		d, other := newDevice(t, "d").Device, newDevice(t, "other").Device
 		for name, ticket := range map[string]identity.Ticket{
 			"empty":             {},
-			"of an owner":       {ID: newZone(t, time.Hour).people.ID()},
 			"another's device":  {ID: d.ID(), Device: other},
 			"content, no peer":  {ID: identity.ChunkID([]byte("x"))},
 			"a bad service":     {ID: d.ID(), Service: "a b"},
