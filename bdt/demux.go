@@ -332,7 +332,7 @@ func (d *demux) handleDescribed(b []byte, from netip.AddrPort) {
 func (d *demux) HandleCalled(c *snclient.Client, m wire.Called) {
 	called := m
 	called.Candidates = slices.Clone(m.Candidates)
-	via := peer.Origin{Via: signaller{c}}
+	via := peer.Origin{Via: c}
 	if len(m.Initiation) > 0 {
 		called.Initiation, called.Device = nil, nil
 		d.admit(m.Initiation, via, &called)
@@ -356,7 +356,7 @@ func (d *demux) HandleSignalled(c *snclient.Client, _ identity.ID, packet []byte
 	}
 	switch t {
 	case wire.TypeInitiation:
-		d.admit(packet, peer.Origin{Via: signaller{c}}, nil)
+		d.admit(packet, peer.Origin{Via: c}, nil)
 	case wire.TypeResponse:
 		m, err := wire.ParseResponse(packet)
 		if err != nil {
@@ -376,4 +376,7 @@ func (d *demux) HandleState(c *snclient.Client, state snclient.State) {
 		d.stack.book.arrived(c)
 	}
 	d.stack.log.Info("super node", "sn", c.Ref().ID.Short(), "state", state.String())
+	if state == snclient.Online {
+		nudge(d.stack.monitor.seen)
+	}
 }

@@ -87,6 +87,13 @@ func (h host) prefixes() []netip.Prefix {
 	return list
 }
 
+// forgetPrefixes has the operating system asked again.
+func (h host) forgetPrefixes() {
+	h.nearby.mu.Lock()
+	defer h.nearby.mu.Unlock()
+	h.nearby.asked = time.Time{}
+}
+
 // Candidates implements peer.Host: what the operator set, where SNs see us,
 // and the interfaces' addresses.
 func (h host) Candidates() []wire.Candidate {
@@ -157,8 +164,8 @@ func (h host) Signallers(refs []identity.Ref) []peer.Signaller {
 	defer h.mu.Unlock()
 	var list []peer.Signaller
 	add := func(c *snclient.Client) {
-		if c != nil && !slices.Contains(list, peer.Signaller(signaller{c})) {
-			list = append(list, signaller{c})
+		if c != nil && !slices.Contains(list, peer.Signaller(c)) {
+			list = append(list, c)
 		}
 	}
 	for _, ref := range refs {
@@ -305,17 +312,6 @@ func (h host) SessionEnded(p *peer.Peer, sess session.Session, cause error) {
 		ss.end(cause)
 		h.log.Info("session ended", "peer", p.ID().Short(), "cause", cause)
 	}
-}
-
-// A signaller calls through an SN as soon as the client is online there.
-type signaller struct{ *snclient.Client }
-
-// Call implements peer.Signaller.
-func (g signaller) Call(ctx context.Context, callee identity.ID, o snclient.CallOptions) (*snclient.CallReply, error) {
-	if err := g.WaitOnline(ctx); err != nil {
-		return nil, err
-	}
-	return g.Client.Call(ctx, callee, o)
 }
 
 var _ socket.Handler = (*demux)(nil)

@@ -38,6 +38,7 @@ type mapper struct {
 	asked  map[stun.TransactionID]*socket.Socket // bounded by sockets × servers × tries
 	mapped map[*socket.Socket]netip.AddrPort
 	probes map[*socket.Socket]chan netip.AddrPort // of probe: where answers go, holding one
+	turn   context.CancelFunc                     // ends the turn of questions under way, or the pause after it
 }
 
 func (m *mapper) init(s *Stack) {
@@ -51,14 +52,27 @@ func (m *mapper) init(s *Stack) {
 
 // run asks until the stack is closed.
 func (m *mapper) run() {
-	for {
-		m.ask(m.stack.ctx)
+	for m.stack.ctx.Err() == nil {
+		ctx, cancel := context.WithCancel(m.stack.ctx)
+		m.mu.Lock()
+		m.turn = cancel
+		m.mu.Unlock()
+		m.ask(ctx)
 		pause := mappingInterval - time.Duration(rand.Int64N(int64(mappingInterval/10)))
 		select {
 		case <-time.After(pause):
-		case <-m.stack.ctx.Done():
-			return
+		case <-ctx.Done():
 		}
+		cancel()
+	}
+}
+
+// askAgain begins another turn of questions at once.
+func (m *mapper) askAgain() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.turn != nil {
+		m.turn()
 	}
 }
 
@@ -80,6 +94,19 @@ func (m *mapper) ask(ctx context.Context) {
 			return
 		}
 		wait *= 2
+	}
+	m.forget()
+}
+
+// forget lets go of the mappings of sockets that had no answer in this turn: where
+// they were seen may be another's by now.
+func (m *mapper) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, sock := range m.asked {
+		if m.probes[sock] == nil {
+			delete(m.mapped, sock)
+		}
 	}
 }
 
@@ -207,6 +234,7 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 	if m.mapped[sock] != addr {
 		m.mapped[sock] = addr
 		m.stack.workers.Go(m.stack.reregister)
+		nudge(m.stack.monitor.seen)
 	}
 }
 

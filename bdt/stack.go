@@ -34,6 +34,7 @@ type Stack struct {
 	sockets  []*socket.Socket
 	demux    demux
 	mapper   mapper
+	monitor  monitor
 	// discovery is nil before start, and always without multicast or with NoLAN.
 	discovery atomic.Pointer[discovery.Service]
 	nearby    nearby
@@ -116,6 +117,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.demux.init(s)
 	s.mapper.init(s)
+	s.monitor.init(s)
 	return s, nil
 }
 
@@ -156,6 +158,7 @@ func (s *Stack) start() error {
 	s.workers.Go(s.sweep)
 	s.workers.Go(s.mapper.run)
 	s.workers.Go(s.keepOwners)
+	s.workers.Go(s.monitor.run)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ref := range s.cfg.SNs {

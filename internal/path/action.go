@@ -22,7 +22,13 @@ const (
 	SendReply
 	// Use: from now on data goes to Addr. The path may not be valid yet (spec §4).
 	Use
-	// Recall: no path answers; ask the SN to call the peer again.
+	// Check: the current path is in doubt; find out where SNs see us now, since our
+	// NAT may have moved us.
+	Check
+	// Resend: the current path works again, after packets were lost on it. What the
+	// data plane sent last is worth sending again.
+	Resend
+	// Recall: no path answers, or the session wakes; ask the SN to call the peer again.
 	Recall
 	// Lost: no path has answered for LostAfter. The Set goes on trying what is
 	// left; a Use tells that the peer is back.
@@ -42,6 +48,10 @@ func (k ActionKind) String() string {
 		return "reply"
 	case Use:
 		return "use"
+	case Check:
+		return "check"
+	case Resend:
+		return "resend"
 	case Recall:
 		return "recall"
 	case Lost:
@@ -51,7 +61,7 @@ func (k ActionKind) String() string {
 }
 
 // An Action is one thing for the owner to do. Link and Addr say where, for all
-// kinds but Recall and Lost.
+// kinds but Check, Resend, Recall and Lost.
 type Action struct {
 	Kind     ActionKind
 	Link     Link

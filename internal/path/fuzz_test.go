@@ -105,7 +105,11 @@ func (f *fuzzed) event() {
 			s.SendFailed(now, l.Link, f.addr(), errors.New("no route"))
 		}
 	case 15:
-		s.Kick(now)
+		if f.byte()%2 == 0 {
+			s.Kick(now)
+		} else {
+			s.NetworkChanged(now)
+		}
 	}
 }
 
@@ -134,7 +138,7 @@ func (f *fuzzed) check() {
 				f.t.Fatalf("the response goes to %v, which only the peer has named", a.Addr)
 			}
 		}
-		if a.Kind == Recall || a.Kind == Lost || f.seen[a.Addr] {
+		if a.Link == nil || f.seen[a.Addr] {
 			continue
 		}
 		for _, bad := range fuzzAddrs[fuzzAllowed:] {

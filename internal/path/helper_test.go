@@ -166,6 +166,13 @@ func newRig(t testing.TB) *node {
 	return n
 }
 
+// busy has data sent each second, unanswered, for d.
+func (n *node) busy(d time.Duration) {
+	for at := time.Second; at <= d; at += time.Second {
+		n.after(at, func() { n.s.Traffic(n.now, Traffic{LastSent: n.now}) })
+	}
+}
+
 // tell adds a candidate that was told by the peer.
 func (n *node) tell(a netip.AddrPort, kind wire.CandidateKind) {
 	n.s.AddCandidate(n.now, Candidate{Addr: a, Kind: kind, Origin: OriginPeer})

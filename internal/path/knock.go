@@ -176,6 +176,9 @@ func (s *Set) SetStage(now time.Time, st Stage) {
 func (s *Set) heardFrom(now time.Time, p *path, sealed bool) {
 	p.heard, p.source = now, true
 	p.sealed = p.sealed || sealed
+	if p == s.current && sealed {
+		s.repair(now)
+	}
 	switch {
 	case p.alive():
 		if !sealed && (s.stage == Calling || s.stage == Answering) && p.knockAt.IsZero() {

@@ -125,6 +125,9 @@ func (s *Set) validate(now time.Time, p *path) {
 	p.knockAt = time.Time{}
 	s.setState(now, p, Valid, Answered)
 	if p == s.current {
+		if p.deaths > 0 {
+			s.do(Action{Kind: Resend}) // what was sent meanwhile was lost
+		}
 		p.heldUntil = time.Time{}
 		s.down = down{}
 		s.announce(now, Answered)

@@ -73,6 +73,7 @@ type Set struct {
 
 	// Liveness.
 	activity   time.Time // the last data, in either direction
+	sentAt     time.Time // the last data that was sent
 	dormant    bool
 	unanswered time.Time // the first data seen to go unanswered; zero: none
 	doubt      doubt
@@ -217,8 +218,7 @@ func (s *Set) pass(now time.Time) {
 	}
 	s.despair(now)
 	if due(s.dormantAt(), now) {
-		s.dormant = true
-		s.note(now, nil, EventDormant, none)
+		s.rest(now)
 	}
 }
 

@@ -106,6 +106,7 @@ func TestRecord(t *testing.T) {
       60ms 203.0.113.1:5001 over 192.0.2.1:4000 valid, direct, rtt 20ms: probe answered
      140ms 203.0.113.1:5001 over 192.0.2.1:4000 send error: no route
      140ms 203.0.113.1:5001 over 192.0.2.1:4000 suspect, direct, rtt 20ms: sending failed here
+     140ms recall
 `
 	if got := n.record(); got != want {
 		t.Errorf("record:\n%s\nwant:\n%s", got, want)

@@ -14,6 +14,9 @@ type doubt struct {
 	repeat  time.Duration // from the first round to the second
 	step    time.Duration // between the others
 	verdict time.Time     // from then on a path that has answered takes over; zero: it has come
+	lost    time.Time     // from then on the first probe is known to be lost
+	repair  bool          // the data plane was told to send again
+	moved   bool          // we may be elsewhere, and no path may be left
 	death   time.Time     // the path is dead, whether or not there is another
 	proof   bool          // only an answer ends it, not the mere arrival of data
 }
@@ -41,9 +44,10 @@ func (s *Set) Traffic(now time.Time, t Traffic) {
 	if active := later(t.LastSent, t.LastReceived); active.After(s.activity) {
 		s.activity = active
 		if s.dormant {
-			s.Kick(now)
+			s.wake(now)
 		}
 	}
+	s.sentAt = later(s.sentAt, t.LastSent)
 	cur := s.current
 	if cur == nil || !cur.alive() {
 		return
@@ -86,6 +90,9 @@ func (s *Set) SendFailed(now time.Time, l Link, addr netip.AddrPort, err error) 
 	s.log.add(Entry{Time: now, Event: EventSendError, Local: lk.Local, Remote: addr, Err: err})
 	switch {
 	case !p.alive():
+		if c := p.cand; c != nil && !p.known() && c.sent > 0 {
+			c.sent-- // a stranger has not been troubled
+		}
 		s.setState(now, p, Failed, SendRefused)
 		if p == s.current {
 			s.choose(now)
@@ -99,8 +106,8 @@ func (s *Set) SendFailed(now time.Time, l Link, addr netip.AddrPort, err error) 
 	}
 }
 
-// Kick has all paths tried at once: the interfaces changed, the machine was
-// suspended, or a dormant session has something to say.
+// Kick has all paths tried at once: a session is called for, or the peer is there
+// again.
 func (s *Set) Kick(now time.Time) {
 	s.now = now
 	if !s.dormant && now.Sub(s.kickedAt) < kickInterval {
@@ -127,6 +134,41 @@ func (s *Set) Kick(now time.Time) {
 	s.suspect(now, Kicked)
 }
 
+// NetworkChanged has all paths tried at once, and if none answers soon the peer called
+// again: interfaces or addresses changed, our NAT moved us, or the machine was suspended.
+// A dormant session does so when it wakes.
+func (s *Set) NetworkChanged(now time.Time) {
+	s.now = now
+	if s.dormant {
+		return
+	}
+	s.Kick(now)
+	if !s.down.since.IsZero() {
+		s.down.recallAt, s.down.gap = now, recallAfter
+	}
+	if d := &s.doubt; d.active() && !d.moved {
+		if d.moved = true; d.verdict.IsZero() {
+			s.recall(now)
+		}
+	}
+}
+
+// wake ends dormancy: the paths and the SN are tried at once, since the NATs may have
+// forgotten us meanwhile. If the peer has not answered by LostAfter it is lost.
+func (s *Set) wake(now time.Time) {
+	s.Kick(now)
+	s.recall(now)
+	if !s.down.since.IsZero() {
+		s.down = down{since: now, recallAt: now.Add(recallAfter), gap: recallAfter, lostAt: now.Add(LostAfter)}
+	}
+}
+
+// recall asks for the peer to be called.
+func (s *Set) recall(now time.Time) {
+	s.do(Action{Kind: Recall})
+	s.note(now, nil, EventRecall, none)
+}
+
 // suspect doubts the current path. A second reason makes the verdict earlier, never later.
 func (s *Set) suspect(now time.Time, why Reason) {
 	cur, old := s.current, s.doubt
@@ -134,7 +176,8 @@ func (s *Set) suspect(now time.Time, why Reason) {
 		return
 	}
 	r := &cur.rtt
-	d := doubt{why: why, since: now, round: now, repeat: r.repeat(), step: r.step(), verdict: now.Add(r.verdict()), death: now.Add(r.death())}
+	d := doubt{why: why, since: now, round: now, repeat: r.repeat(), step: r.step(),
+		verdict: now.Add(r.verdict()), lost: now.Add(r.verdict()), death: now.Add(r.death())}
 	switch why {
 	case Missed: // and with it the second probe is sent, a miss later the third
 		d.repeat, d.step = r.miss(), r.miss()
@@ -146,7 +189,7 @@ func (s *Set) suspect(now time.Time, why Reason) {
 		d.proof = true
 	}
 	if old.active() {
-		d.since, d.rounds = old.since, old.rounds
+		d.since, d.rounds, d.lost, d.repair, d.moved = old.since, old.rounds, old.lost, old.repair, old.moved
 		d.proof = d.proof || old.proof
 		d.death = earlier(d.death, old.death)
 		if d.verdict = earlier(d.verdict, old.verdict); old.verdict.IsZero() {
@@ -154,6 +197,7 @@ func (s *Set) suspect(now time.Time, why Reason) {
 		}
 	} else {
 		s.setState(now, cur, Suspect, why)
+		s.do(Action{Kind: Check})
 	}
 	s.doubt = d
 }
@@ -169,7 +213,9 @@ func (s *Set) pursue(now time.Time) {
 	}
 	if due(d.verdict, now) {
 		d.verdict = time.Time{}
-		s.failover(now)
+		if s.failover(now); d.active() && (d.moved || s.rival() == nil) {
+			s.recall(now) // perhaps one of us is elsewhere
+		}
 	}
 	if d.active() && due(d.death, now) {
 		s.die(now)
@@ -201,6 +247,9 @@ func (s *Set) probeAll(now time.Time) {
 	d.round = now.Add(d.step)
 }
 
+// rival returns the best path that could take over, or nil.
+func (s *Set) rival() *path { return s.best(func(p *path) bool { return p != s.current }) }
+
 // failover leaves the current path for the best that has answered since the doubt, if
 // the verdict has come.
 func (s *Set) failover(now time.Time) {
@@ -229,8 +278,18 @@ func (s *Set) die(now time.Time) {
 	s.checkDown(now, d.since)
 }
 
+// repair has the data plane send again, once a doubt, if the peer shows itself on the
+// current path after probes were lost there: so was the data.
+func (s *Set) repair(now time.Time) {
+	if d := &s.doubt; d.active() && !d.repair && !now.Before(d.lost) {
+		d.repair = true
+		s.do(Action{Kind: Resend})
+	}
+}
+
 // endDoubt: the current path works.
 func (s *Set) endDoubt(now time.Time, why Reason) {
+	s.repair(now)
 	s.doubt = doubt{}
 	s.unanswered = time.Time{}
 	cur := s.current
@@ -262,16 +321,27 @@ func (s *Set) checkDown(now, since time.Time) {
 func (s *Set) despair(now time.Time) {
 	d := &s.down
 	if due(d.recallAt, now) {
-		s.do(Action{Kind: Recall})
-		s.note(now, nil, EventRecall, none)
+		s.recall(now)
 		d.recallAt = now.Add(d.gap)
 		d.gap *= 2
 	}
-	if due(d.lostAt, now) {
-		d.recallAt, d.lostAt = time.Time{}, time.Time{}
-		s.do(Action{Kind: Lost})
-		s.note(now, nil, EventLost, none)
+	if !due(d.lostAt, now) {
+		return
 	}
+	d.recallAt, d.lostAt = time.Time{}, time.Time{}
+	if !s.sentAt.After(d.since) && s.current != nil && s.current.proven() {
+		// Nobody waits for the peer, which may be a machine that sleeps.
+		s.rest(now)
+		return
+	}
+	s.do(Action{Kind: Lost})
+	s.note(now, nil, EventLost, none)
+}
+
+// rest makes the session dormant.
+func (s *Set) rest(now time.Time) {
+	s.dormant = true
+	s.note(now, nil, EventDormant, none)
 }
 
 // dormantAt returns when probing ends for want of data; zero: not as things are.

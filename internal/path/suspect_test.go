@@ -238,6 +238,7 @@ func TestDown(t *testing.T) {
 	n.answer[alpha], n.answer[beta], n.answer[gamma] = 0, 0, 0
 	at := n.now
 	n.s.Traffic(n.now, Traffic{LastSent: n.now})
+	n.busy(40 * time.Second)
 	n.run(2 * time.Minute)
 	doubt := 250 * ms
 	n.wantTimes(at, Recall, nowhere, doubt+time.Second, doubt+2*time.Second, doubt+4*time.Second, doubt+8*time.Second, doubt+16*time.Second)

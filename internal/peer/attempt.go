@@ -33,6 +33,9 @@ const (
 	attemptLife = 15 * time.Second
 	// fanOut is the head start of each SN over the one after it.
 	fanOut = 250 * time.Millisecond
+	// offlineAfter is how long an attempt goes on when no SN can be asked and there is
+	// no address to try.
+	offlineAfter = 5 * time.Second
 )
 
 // An attempt is the work of getting a session, from the first who wants it to
@@ -40,6 +43,8 @@ const (
 // knock.
 type attempt struct {
 	until    time.Time // it goes on until then if nobody waits any more
+	offline  time.Time // when to give up if no SN can be asked
+	way      bool      // to find a way for the session that there is; ends when there is one
 	rounds   int
 	round    time.Time // when the next begins
 	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
@@ -67,7 +72,7 @@ func (a *attempt) next() time.Time {
 	if len(a.waiters) > 0 {
 		end = a.waiters[0].deadline
 	}
-	return earliest(earliest(end, a.round), a.initiate)
+	return earliest(earliest(end, a.round), earliest(a.initiate, a.offline))
 }
 
 // Session returns the session with the peer, which it opens if there is none.
@@ -136,7 +141,7 @@ func (p *Peer) life() time.Duration {
 // beginAttempt starts to connect. If keys exist and their session is on its
 // way, there is nothing to do but wait for it.
 func (p *Peer) beginAttempt(now time.Time) {
-	p.attempt = &attempt{calling: map[Signaller]bool{}, until: now.Add(p.life()), round: now}
+	p.attempt = &attempt{calling: map[Signaller]bool{}, until: now.Add(p.life()), round: now, offline: now.Add(offlineAfter)}
 	if p.current != nil && !p.current.conn.ended {
 		p.attempt.round = now.Add(firstRound)
 	}
@@ -146,11 +151,14 @@ func (p *Peer) beginAttempt(now time.Time) {
 	p.note(now, "connecting")
 }
 
-// recover shakes hands again with a peer that may have lost our keys, or moved.
-func (p *Peer) recover(now time.Time) {
+// recover shakes hands again with a peer that may have lost our keys or, if way is
+// set, to which we have lost the way.
+func (p *Peer) recover(now time.Time, way bool) {
 	if p.attempt == nil {
 		p.beginAttempt(now)
+		p.attempt.way = way
 	}
+	p.attempt.way = p.attempt.way && way
 	p.attempt.round = now
 }
 
@@ -167,6 +175,10 @@ func (p *Peer) stepAttempt(now time.Time) {
 	if a == nil {
 		return
 	}
+	if a.way && len(a.waiters) == 0 && p.live.Load() != nil && p.reached() {
+		p.finishAttempt()
+		return
+	}
 	for len(a.waiters) > 0 && a.waiters[0].due(now) {
 		a.waiters[0].done <- p.unreachable()
 		a.waiters = a.waiters[1:]
@@ -175,6 +187,12 @@ func (p *Peer) stepAttempt(now time.Time) {
 		p.failAttempt(nil)
 		return
 	}
+	if !now.Before(a.offline) {
+		if a.offline = now.Add(time.Second); p.hopeless() {
+			p.failAttempt(ErrOffline)
+			return
+		}
+	}
 	if !a.initiate.IsZero() && !now.Before(a.initiate) {
 		a.initiate = time.Time{}
 		a.round = now
@@ -182,6 +200,21 @@ func (p *Peer) stepAttempt(now time.Time) {
 	if !now.Before(a.round) {
 		p.beginRound(now)
 	}
+}
+
+// hopeless reports whether no SN can be asked, and there is no address to try.
+func (p *Peer) hopeless() bool {
+	if p.attempt.answered || p.current != nil || p.tentative != nil || p.prospects() {
+		return false
+	}
+	via := p.cfg.Host.Signallers(p.serverRefs())
+	return len(via) > 0 && !slices.ContainsFunc(via, Signaller.Online)
+}
+
+// prospects reports whether there is a path that has not failed. While the peer's
+// descriptor is not known nothing can be tried on one.
+func (p *Peer) prospects() bool {
+	return p.device != nil && slices.ContainsFunc(p.paths.Paths(), func(i path.Info) bool { return i.State != path.Failed })
 }
 
 // beginRound initiates, if the peer's key is known, and asks all SNs, one a
@@ -220,20 +253,26 @@ func (p *Peer) beginRound(now time.Time) {
 		p.workers.Go(func() { p.freshen(a, observed) })
 		return
 	}
-	p.callAll(now, p.cfg.Host.Candidates())
+	p.callAll(nil)
 }
 
-// callAll asks all SNs that are not being asked.
-func (p *Peer) callAll(now time.Time, candidates []wire.Candidate) {
+// callAll asks all SNs that are not being asked, telling them of the candidates; nil:
+// the host's, as they are when an SN is asked. Each that is online has a head start over
+// the next one; the others are asked as soon as they can be.
+func (p *Peer) callAll(candidates []wire.Candidate) {
 	a := p.attempt
-	o := snclient.CallOptions{Candidates: candidates, Initiation: p.exchange.Packet(now)}
-	for i, s := range p.cfg.Host.Signallers(p.serverRefs()) {
+	delay := time.Duration(0)
+	for _, s := range p.cfg.Host.Signallers(p.serverRefs()) {
+		wait := time.Duration(0)
+		if s.Online() {
+			wait = delay
+			delay += fanOut
+		}
 		if a.calling[s] {
 			continue // still waiting for it
 		}
 		a.calling[s] = true
-		delay := time.Duration(i) * fanOut
-		p.workers.Go(func() { p.call(s, a, o, delay) })
+		p.workers.Go(func() { p.call(s, a, candidates, wait) })
 	}
 }
 
@@ -249,17 +288,41 @@ func (p *Peer) serverRefs() []identity.Ref {
 }
 
 // call asks one SN, on a worker.
-func (p *Peer) call(s Signaller, a *attempt, o snclient.CallOptions, delay time.Duration) {
+func (p *Peer) call(s Signaller, a *attempt, candidates []wire.Candidate, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.life())
 	defer cancel()
-	if delay > 0 {
+	if wait > 0 {
 		select {
-		case <-time.After(delay):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}
-	reply, err := s.Call(ctx, p.cfg.ID, o)
+	var reply *snclient.CallReply
+	o := snclient.CallOptions{Candidates: candidates}
+	err := s.WaitOnline(ctx)
+	if err == nil {
+		if o.Initiation, err = p.pendingInitiation(ctx); err == nil {
+			if candidates == nil {
+				o.Candidates = p.cfg.Host.Candidates()
+			}
+			reply, err = s.Call(ctx, p.cfg.ID, o)
+		}
+	}
 	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, s, reply, err, o.Initiation == nil) })
+}
+
+// pendingInitiation returns what there is to call with now, on a worker.
+func (p *Peer) pendingInitiation(ctx context.Context) ([]byte, error) {
+	packet := make(chan []byte, 1)
+	if !p.ask(ctx, func(now time.Time) { packet <- p.exchange.Packet(now) }) {
+		return nil, ErrClosed
+	}
+	select {
+	case b := <-packet:
+		return b, nil
+	case <-p.ctx.Done():
+		return nil, ErrClosed
+	}
 }
 
 // onCallReply takes an SN's answer.
@@ -284,15 +347,24 @@ func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.C
 	p.addCandidates(now, r.Candidates, path.OriginSN, now.Add(r.Wait+callerHold))
 }
 
-// afterFailures ends an attempt that has nothing left to hope for.
+// afterFailures ends an attempt that has nothing left to hope for. SNs that do not
+// answer may come back.
 func (p *Peer) afterFailures(now time.Time) {
 	a := p.attempt
 	if len(a.calling) > 0 || a.answered || p.current != nil || len(p.paths.Paths()) > 0 {
 		return
 	}
-	if a.rounds >= roundsUnknown {
+	silent := func(err error) bool {
+		return errors.Is(err, snclient.ErrOffline) || errors.Is(err, snclient.ErrTimeout)
+	}
+	if a.rounds >= roundsUnknown && !all(a.failures, silent) {
 		p.failAttempt(p.unreachable())
 	}
+}
+
+// all reports whether ok holds for all errors.
+func all(list []error, ok func(error) bool) bool {
+	return !slices.ContainsFunc(list, func(err error) bool { return !ok(err) })
 }
 
 // unreachable says why nothing came of the attempt.

@@ -47,8 +47,11 @@ func TestAttemptFails(t *testing.T) {
 	}{
 		"nothing to try":        {want: ErrNoRoute},
 		"not found":             {via: []Signaller{refuses(snclient.ErrNotFound, time.Millisecond)}, want: ErrNotFound, after: firstRound + time.Millisecond},
-		"offline":               {via: []Signaller{refuses(nil, never)}, want: ErrOffline, after: 15 * time.Second},
-		"one offline, one not":  {via: []Signaller{refuses(nil, never), refuses(snclient.ErrNotFound, 0)}, want: ErrNotFound, after: 15 * time.Second},
+		"offline":               {via: []Signaller{&fakeSignaller{offline: true}}, want: ErrOffline, after: offlineAfter},
+		"silent":                {via: []Signaller{refuses(nil, never)}, want: ErrOffline, after: 15 * time.Second},
+		"given up":              {via: []Signaller{refuses(snclient.ErrOffline, 2500*time.Millisecond)}, want: ErrOffline, after: 15 * time.Second},
+		"offline, an address":   {via: []Signaller{&fakeSignaller{offline: true}}, hints: at(away), want: ErrOffline, after: offlineAfter},
+		"one offline, one not":  {via: []Signaller{&fakeSignaller{offline: true}, refuses(snclient.ErrNotFound, 0)}, want: ErrNotFound, after: 15 * time.Second},
 		"too many":              {via: []Signaller{refuses(snclient.ErrTooMany, 0)}, want: ErrOffline, after: firstRound},
 		"known, silent":         {via: []Signaller{knows(snclient.CallReply{})}, want: ErrUnreachable, after: 15 * time.Second},
 		"an address alone":      {hints: at(away), want: ErrUnreachable, after: 15 * time.Second},

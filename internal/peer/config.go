@@ -38,6 +38,10 @@ type Link interface {
 // A Signaller reaches the peer by way of a server, before there is a path.
 // A *snclient.Client is one.
 type Signaller interface {
+	// Online reports whether the server serves us, where we are now.
+	Online() bool
+	// WaitOnline waits until it does.
+	WaitOnline(ctx context.Context) error
 	// Call asks the server to tell the peer that we want to talk to it.
 	Call(ctx context.Context, callee identity.ID, o snclient.CallOptions) (*snclient.CallReply, error)
 	// Signal has the server forward one control packet to the peer.
@@ -45,7 +49,7 @@ type Signaller interface {
 }
 
 // A Host is the stack as its peers see it. Its methods do not call back into the
-// peer, and but for OpenFresh do not block.
+// peer, and but for OpenFresh do not block. They may be called concurrently.
 type Host interface {
 	// Links are the links to use, with what path needs to know of them.
 	Links() []path.LinkInfo
@@ -54,6 +58,8 @@ type Host interface {
 	// Signallers are the servers to call a peer through, best first. It
 	// registers with refs: the SNs that the peer is known to use.
 	Signallers(refs []identity.Ref) []Signaller
+	// Check finds out anew where the servers see us, unless that has just been done.
+	Check()
 	// OpenFresh opens a link of the family of to that nobody has sent to, and
 	// learns where an SN sees it. It may block. Whoever asked closes the link.
 	OpenFresh(ctx context.Context, to netip.AddrPort) (*Fresh, error)

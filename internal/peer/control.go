@@ -144,7 +144,7 @@ func (p *Peer) onHint(now time.Time, m wire.Hint) {
 		return
 	}
 	p.note(now, "the peer does not know the session: shaking hands again")
-	p.recover(now)
+	p.recover(now, false)
 }
 
 // sealed seals msg under the best keys there are. It reports false if there

@@ -252,11 +252,22 @@ func (s *fakeSession) Err() error {
 
 // A fakeSignaller is an SN that answers as the test says.
 type fakeSignaller struct {
-	call func(ctx context.Context, o snclient.CallOptions) (*snclient.CallReply, error)
+	call    func(ctx context.Context, o snclient.CallOptions) (*snclient.CallReply, error)
+	offline bool // and for good
 
 	mu      sync.Mutex
 	calls   int
 	signals [][]byte
+}
+
+func (f *fakeSignaller) Online() bool { return !f.offline }
+
+func (f *fakeSignaller) WaitOnline(ctx context.Context) error {
+	if !f.offline {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *fakeSignaller) Call(ctx context.Context, _ identity.ID, o snclient.CallOptions) (*snclient.CallReply, error) {

@@ -70,7 +70,7 @@ func (p *Peer) onFresh(now time.Time, a *attempt, f *Fresh, err error) {
 	}
 	if err != nil {
 		p.note(now, "no fresh link: "+err.Error())
-		p.callAll(now, p.cfg.Host.Candidates())
+		p.callAll(nil)
 		return
 	}
 	p.dropFresh()
@@ -79,7 +79,7 @@ func (p *Peer) onFresh(now time.Time, a *attempt, f *Fresh, err error) {
 	m := wire.Opener{Nonce: openerNonce()}
 	_ = f.Info.Link.(Link).SendHopLimit(p.observed, m.Append(nil), path.OpenerHops)
 	list := append([]wire.Candidate{{Kind: wire.CandidateServerReflexive, Addr: f.Mapped}}, p.cfg.Host.Candidates()...)
-	p.callAll(now, list[:min(len(list), wire.MaxCandidates)])
+	p.callAll(list[:min(len(list), wire.MaxCandidates)])
 }
 
 // adopt tells the paths of the fresh link when the peer has been heard on it:

@@ -69,6 +69,7 @@ func (p *Peer) HandleCalled(c Call) {
 
 func (p *Peer) onCalled(now time.Time, c Call) {
 	p.note(now, "called by way of a super node")
+	p.calledAt = now
 	p.paths.SetShared(now, c.Shared)
 	p.learn(now, c.Device)
 	if c.Incoming != nil {
@@ -80,6 +81,9 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 		c.Candidates = asSeen(c.Candidates)
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+	if p.current != nil {
+		p.paths.Kick(now) // it does not reach us, or has slept
+	}
 	p.callBack(now)
 }
 
@@ -170,6 +174,9 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 	case noise.DecideWin:
 		p.note(now, "both called at once: our initiation stands")
 		p.learnSource(now, o)
+		if pkt := p.exchange.Packet(now); pkt != nil && o.Via != nil {
+			_ = o.Via.Signal(p.cfg.ID, pkt) // the peer may have been elsewhere when we called
+		}
 		if d.Packet != nil {
 			p.respond(now, in, o, d.Packet)
 		}

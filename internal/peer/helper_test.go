@@ -37,6 +37,7 @@ type rig struct {
 
 	mu        sync.Mutex
 	via       []Signaller
+	checks    int
 	answered  map[noise.Hash][]byte
 	started   []session.Session
 	ended     []error
@@ -132,6 +133,13 @@ func (r *rig) use(via ...Signaller) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.via = via
+}
+
+// Check implements Host.
+func (r *rig) Check() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks++
 }
 
 // OpenFresh implements Host. There are no more sockets.

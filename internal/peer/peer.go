@@ -11,6 +11,7 @@ import (
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/path"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 const (
@@ -64,6 +65,9 @@ type Peer struct {
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
 	unmet     int              // calls of the peer since there was a session
+	calledAt  time.Time        // when the peer last called
+	local     []wire.Candidate // ours, as they were last; not changed
+	untold    bool             // the peer has not been told of them
 	record    record
 	logged    int // lines of the paths' record that were logged
 }
@@ -101,7 +105,8 @@ func (p *Peer) Close() error {
 // run is the owner.
 func (p *Peer) run() {
 	defer close(p.stopped)
-	p.paths.SetLocalCandidates(p.cfg.Host.Candidates())
+	p.setLocal()
+	p.untold = false // handshakes tell
 	p.setLinks(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -155,6 +160,7 @@ func (p *Peer) advance(now time.Time) {
 	p.stepAttempt(now)
 	p.expire(now)
 	p.perform(now)
+	p.tellCandidates(now)
 	p.noteIdle(now)
 	p.logPaths()
 }

@@ -35,15 +35,32 @@ func (p *Peer) perform(now time.Time) {
 		case path.Use:
 			p.use(now, to)
 		case path.Recall:
-			if p.current == nil && p.attempt == nil {
-				continue // who was here has proven nothing, and is not wanted
-			}
-			p.note(now, "no path answers: calling again")
-			p.recover(now)
+			p.recall(now)
+		case path.Check:
+			p.cfg.Host.Check()
+		case path.Resend:
+			p.resend()
 		case path.Lost:
 			p.note(now, "no path has answered for too long")
 			p.dropCurrent(now, ErrLost)
 		}
+	}
+}
+
+// recall has SNs call the peer: no path answers. Who was here without keys has proven
+// nothing, and is not called unless he is wanted; who calls us now need not be called.
+func (p *Peer) recall(now time.Time) {
+	if p.current == nil && p.attempt == nil || p.tentative != nil || now.Sub(p.calledAt) < firstRound {
+		return
+	}
+	p.note(now, "no path answers: calling again")
+	p.recover(now, true)
+}
+
+// resend has the engine send again what was lost.
+func (p *Peer) resend() {
+	if ch := p.current; ch != nil && ch.conn.session != nil {
+		ch.conn.lane.port.PathChanged()
 	}
 }
 

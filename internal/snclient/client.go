@@ -206,8 +206,9 @@ func (c *Client) Reregister() { nudge(c.reregister) }
 // once. It does not block.
 func (c *Client) Rehome() { nudge(c.rehome) }
 
-// suspect has the SN pinged soon: it has left something unanswered.
-func (c *Client) suspect() { nudge(c.suspicion) }
+// Check has the SN pinged at once: it has left something unanswered, or may see the
+// device elsewhere now. It does not block.
+func (c *Client) Check() { nudge(c.suspicion) }
 
 // nudge leaves a value in a channel that holds one.
 func nudge(c chan<- struct{}) {

@@ -122,7 +122,7 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 		}
 		if r.send(now) {
 			if sent++; sent == 2 {
-				c.suspect()
+				c.Check()
 			}
 			if l := c.link.Load(); l != nil {
 				// A packet that cannot be sent is as good as lost.
