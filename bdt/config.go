@@ -57,7 +57,8 @@ type Config struct {
 	// MaxPeers bounds the remote devices held at once. 0 means 10,000.
 	// A stranger beyond it takes the place of a device with which there is no
 	// session, or none that was used in the last 10 minutes; if there is none
-	// such, it is not answered.
+	// such, it is not answered. An eighth of the places are not for strangers, but for
+	// devices of the own zone and friends. Whom this device dials always has one.
 	MaxPeers int
 
 	// NoLAN has the device neither look for others on the local network by

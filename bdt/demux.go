@@ -247,7 +247,7 @@ func (d *demux) do(j job) {
 		d.gate.Forget(j.hash)
 		return
 	}
-	p, err := d.stack.peer(device.ID(), false)
+	p, err := d.stack.callerPeer(device)
 	if err != nil {
 		d.stack.log.Debug("stranger not answered", "peer", device.ID().Short(), "err", err)
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
 )
 
@@ -79,5 +80,57 @@ func TestAbandonedSessionsLeaveRoom(t *testing.T) {
 			t.Error("the one in use was dropped")
 		}
 		closeAll(t, alice, bob, carol, mallory)
+	})
+}
+
+// However many strangers keep their sessions busy, devices of the own zone and
+// friends get in, and strangers that have gone quiet do not take their places.
+func TestStrangersLeaveRoomForTheZone(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		z := newZone(t, 1000*time.Hour)
+		friend := newDevice(t, "friend")
+		bob := w.open("bob", w.public("bob", time.Millisecond, bobHost), inZone(z, z.member("bob")), func(c *bdt.Config) {
+			c.MaxPeers, c.Friends = 16, []identity.ID{friend.Device.ID()}
+		})
+		l := listen(t, bob, "s")
+		stacks := []*bdt.Stack{bob}
+		defer func() { closeAll(t, stacks...) }()
+		open := func(name string, device *identity.LocalDevice) *bdt.Stack {
+			s := w.open(name, w.public(name, time.Millisecond, freshAddr()), func(c *bdt.Config) { c.Device = device })
+			stacks = append(stacks, s)
+			return s
+		}
+		refused := func(name string, device *identity.LocalDevice) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			if _, err := open(name, device).Dial(ctx, bob.ID(), "s"); err == nil {
+				t.Errorf("%s got a place", name)
+			}
+		}
+		for range 14 {
+			connect(t, open("stranger", newDevice(t, "stranger")), l)
+		}
+		refused("one stranger more", newDevice(t, "stranger"))
+		refused("one who claims to be of the zone", z.claimant("claimant"))
+		mine, here := connect(t, open("mine", z.member("mine")), l)
+		connect(t, open("friend", friend), l)
+		if n := len(bob.Peers()); n != 16 {
+			t.Errorf("%d peers, of 16", n)
+		}
+		// All are busy: there is no place for another of the zone, and none is cut off for it.
+		refused("one too many", z.member("late"))
+
+		time.Sleep(time.Hour) // nobody says anything
+		for range 10 {
+			connect(t, open("newcomer", newDevice(t, "newcomer")), l)
+		}
+		if _, err := io.WriteString(mine, "x"); err != nil {
+			t.Error(err)
+		}
+		here.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if err := readByte(here); err != nil {
+			t.Errorf("a device of the zone that was quiet has been dropped for a stranger: %v", err)
+		}
 	})
 }

@@ -49,6 +49,7 @@ type Stack struct {
 	mu        sync.Mutex
 	closed    bool
 	peers     map[identity.ID]*peer.Peer
+	strangers map[identity.ID]*peer.Peer // those of peers that called, and are nobody in particular
 	known     map[identity.ID]peer.Hints // from tickets
 	sessions  map[session.Session]*streams
 	listeners map[string]*Listener
@@ -100,6 +101,7 @@ func newStack(cfg Config) (*Stack, error) {
 		local:     noise.NewLocal(device),
 		instance:  rand.Uint64(),
 		peers:     make(map[identity.ID]*peer.Peer),
+		strangers: make(map[identity.ID]*peer.Peer),
 		known:     make(map[identity.ID]peer.Hints),
 		sessions:  make(map[session.Session]*streams),
 		listeners: make(map[string]*Listener),
@@ -303,7 +305,7 @@ func (s *Stack) session(ctx context.Context, id identity.ID) (*streams, error) {
 // deviceSession is session for a device, with what tickets say about reaching it.
 func (s *Stack) deviceSession(ctx context.Context, id identity.ID, hints peer.Hints) (*streams, error) {
 	for {
-		p, err := s.peer(id, true)
+		p, err := s.peer(id, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -359,67 +361,6 @@ func (s *Stack) newConn(ss *streams, stream session.Stream, service string, righ
 	}
 }
 
-// peer returns the peer with an id. If there is none and wanted is set, or room
-// for a stranger, it makes one.
-func (s *Stack) peer(id identity.ID, wanted bool) (*peer.Peer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
-	}
-	if p := s.peers[id]; p != nil {
-		return p, nil
-	}
-	if !wanted && s.cfg.MaxPeers > 0 && len(s.peers) >= s.cfg.MaxPeers && !s.makeRoomLocked() {
-		return nil, errTooManyPeers
-	}
-	p := peer.New(peer.Config{
-		ID:       id,
-		Exchange: s.demux.exchange,
-		Host:     host{s},
-		Engine:   s.engine,
-		Logger:   s.log,
-		Timeout:  max(s.cfg.DialTimeout, 0),
-	})
-	s.peers[id] = p
-	return p, nil
-}
-
-// makeRoomLocked drops the peer that is missed least of a few picked at random:
-// one that has nothing going on; one that is shaking hands, since anybody can begin
-// that under as many names as he likes, while an honest handshake is soon over; or
-// one whose session nobody has used for long.
-func (s *Stack) makeRoomLocked() bool {
-	var unproven, quiet *peer.Peer
-	longest, looked := quietPeer, 0
-	for _, p := range s.peers {
-		switch st := p.Status(); {
-		case !st.IdleSince.IsZero():
-			s.evictLocked(p)
-			return true
-		case st.Unproven:
-			unproven = p
-		case p.Quiet() >= longest:
-			quiet, longest = p, p.Quiet()
-		}
-		if looked++; looked == 32 {
-			break
-		}
-	}
-	victim := cmp.Or(unproven, quiet)
-	if victim == nil {
-		return false
-	}
-	s.evictLocked(victim)
-	return true
-}
-
-// evictLocked forgets a peer.
-func (s *Stack) evictLocked(p *peer.Peer) {
-	delete(s.peers, p.ID())
-	s.workers.Go(func() { p.Close() })
-}
-
 // sweep drops idle peers, until the stack is closed.
 func (s *Stack) sweep() {
 	ticker := time.NewTicker(sweepEvery)
@@ -442,7 +383,7 @@ func (s *Stack) dropIdle(now time.Time) {
 	for id, p := range s.peers {
 		if since := p.Status().IdleSince; !since.IsZero() && now.Sub(since) > idlePeer {
 			idle = append(idle, p)
-			delete(s.peers, id)
+			s.forgetPeerLocked(id)
 		}
 	}
 	s.mu.Unlock()
