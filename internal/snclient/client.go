@@ -36,8 +36,11 @@ type Config struct {
 	// KeepAlive returns the time between pings; 0, or nil: as the SN asks. It is
 	// called from the owner goroutine before each.
 	KeepAlive func() time.Duration
-	Handler   Handler      // what to tell; nil: nothing
-	Logger    *slog.Logger // nil: discard
+	// Inbox is how many packets may wait for the owner; 0: 256. A flood from the
+	// SN's address, true or forged, is cut off there. Each takes 40 bytes from the start.
+	Inbox   int
+	Handler Handler      // what to tell; nil: nothing
+	Logger  *slog.Logger // nil: discard
 }
 
 // A Handler is told what happens at an SN. Its methods are called from the
@@ -55,8 +58,7 @@ type Handler interface {
 	HandleState(c *Client, s State)
 }
 
-// inboxLimit is how many packets may wait for the owner. A flood from the SN's
-// address, true or forged, is cut off there.
+// inboxLimit is the default of Config.Inbox.
 const inboxLimit = 256
 
 // A Client is a device's membership at one SN. Its methods may be called
@@ -80,6 +82,8 @@ type Client struct {
 	observed   atomic.Pointer[netip.AddrPort]
 	rtt        atomic.Int64 // smoothed, in nanoseconds; 0: unknown
 	admissions atomic.Uint64
+
+	repeats atomic.Uint64
 
 	mu      sync.Mutex
 	state   State
@@ -122,10 +126,13 @@ func New(cfg Config) *Client {
 	if cfg.Handler == nil {
 		cfg.Handler = noHandler{}
 	}
+	if cfg.Inbox <= 0 {
+		cfg.Inbox = inboxLimit
+	}
 	return &Client{
 		cfg:        cfg,
 		log:        cfg.Logger.With("sn", cfg.Ref.ID.Short()),
-		inbox:      make(chan inbound, inboxLimit),
+		inbox:      make(chan inbound, cfg.Inbox),
 		reregister: make(chan struct{}, 1),
 		rehome:     make(chan struct{}, 1),
 		suspicion:  make(chan struct{}, 1),
@@ -237,6 +244,10 @@ func (c *Client) Observed() netip.AddrPort {
 // it grows, the SN may have been restarted, and know nothing any more that was
 // published there.
 func (c *Client) Admissions() uint64 { return c.admissions.Load() }
+
+// Repeats returns how many packets were sent again, since the start, because no
+// answer came in time.
+func (c *Client) Repeats() uint64 { return c.repeats.Load() }
 
 // RTT returns the smoothed round trip to the SN, 0 until it is known.
 func (c *Client) RTT() time.Duration { return time.Duration(c.rtt.Load()) }

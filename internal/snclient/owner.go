@@ -168,16 +168,16 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 		o.nextPing = time.Time{}
 		o.startPing(now)
 	}
-	if o.describe.send(now) {
+	if o.dueNow(&o.describe, now) {
 		o.sendDescribe()
 	}
-	if o.handshake.send(now) {
+	if o.dueNow(&o.handshake, now) {
 		o.sendInitiation(now)
 	}
-	if o.register.send(now) || o.move.send(now) {
+	if o.dueNow(&o.register, now) || o.dueNow(&o.move, now) {
 		o.sendRegister(now)
 	}
-	if o.ping.send(now) {
+	if o.dueNow(&o.ping, now) {
 		o.sendPing(now)
 	}
 	switch {
@@ -199,6 +199,16 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 	case o.ping.expired(now):
 		o.fail(now, "ping")
 	}
+}
+
+// dueNow reports whether a task's packet is to be sent, and counts those that
+// were sent before.
+func (o *owner) dueNow(r *retry, now time.Time) bool {
+	due := r.send(now)
+	if due && r.sent > 1 {
+		o.repeats.Add(1)
+	}
+	return due
 }
 
 // fail gives up for now, and starts over after a while that grows.

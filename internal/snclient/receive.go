@@ -113,6 +113,7 @@ func (o *owner) dispatch(now time.Time, l link, t wire.MessageType, msg []byte) 
 	case wire.MsgPong:
 		if m, err := wire.ParsePong(msg); err == nil {
 			o.receivePong(now, m)
+			o.requests.deliver(msg) // to who called Ping, if that was not the owner
 		}
 	case wire.MsgRegistered:
 		if m, err := wire.ParseRegistered(msg); err == nil {

@@ -124,6 +124,9 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 			if sent++; sent == 2 {
 				c.Check()
 			}
+			if r.sent > 1 {
+				c.repeats.Add(1)
+			}
 			if l := c.link.Load(); l != nil {
 				// A packet that cannot be sent is as good as lost.
 				_ = c.sendMessage(*l, m)
@@ -156,6 +159,19 @@ func (c *Client) whyOffline() error {
 		return ErrSuperseded
 	}
 	return ErrOffline
+}
+
+// Ping asks the SN for an answer, beside the pings that keep the registration,
+// and returns how long it took. Repeats, after a loss, are part of that.
+func (c *Client) Ping(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	_, err := c.do(ctx, func(n uint32) message {
+		return &wire.Ping{Request: n, Instance: c.cfg.Instance, RTT: c.RTT()}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("snclient: ping %s: %w", c.cfg.Ref.ID.Short(), err)
+	}
+	return time.Since(start), nil
 }
 
 // CallOptions is what a caller tells the callee.

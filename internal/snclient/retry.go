@@ -11,11 +11,12 @@ type retry struct {
 	next  time.Time // when to send
 	end   time.Time // when to give up
 	delay time.Duration
+	sent  int // packets since the start
 }
 
 // start begins anew, with the first packet due at now.
 func (r *retry) start(now time.Time) {
-	r.next, r.end, r.delay = now, now.Add(r.total), r.first
+	r.next, r.end, r.delay, r.sent = now, now.Add(r.total), r.first, 0
 }
 
 // stop ends it: the answer has come, or is no longer wanted.
@@ -31,6 +32,7 @@ func (r *retry) send(now time.Time) bool {
 	}
 	r.next = now.Add(r.delay)
 	r.delay = min(2*r.delay, r.limit)
+	r.sent++
 	return true
 }
 
