@@ -35,12 +35,13 @@ var allowed = map[string][]string{
 	"internal/session":             {},
 	"internal/session/sessiontest": {"internal/session"},
 	"internal/snclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket"},
+	"internal/snload":              {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/snclient"},
 	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery"},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun"},
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},
-	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "cmd/..."},
+	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "internal/snload", "cmd/..."},
 }
 
 // wrapped names third-party modules that one package alone may import.
