@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/snclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket"},
 	"internal/snload":              {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/snclient"},
 	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
-	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery"},
+	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery", "internal/nat64"},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun"},
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},

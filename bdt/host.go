@@ -66,21 +66,26 @@ func (h host) prefixes() []netip.Prefix {
 	n.mu.Lock()
 	list, asked := n.prefixes, n.asked
 	n.mu.Unlock()
-	now := time.Now()
-	if !asked.IsZero() && now.Sub(asked) < nearbyLife {
+	if !asked.IsZero() && time.Since(asked) < nearbyLife {
 		return list
 	}
+	return h.lookPrefixes()
+}
+
+// lookPrefixes is prefixes as they are at this moment.
+func (h host) lookPrefixes() (list []netip.Prefix) {
+	now := time.Now()
 	interfaces, err := h.cfg.Network.Interfaces()
 	if err != nil {
 		h.log.Warn("interfaces are not known", "err", err)
 		return nil
 	}
-	list = nil
 	for _, i := range interfaces {
 		if i.Up {
 			list = append(list, i.Prefixes...)
 		}
 	}
+	n := &h.nearby
 	n.mu.Lock()
 	n.prefixes, n.asked = list, now
 	n.mu.Unlock()
@@ -197,7 +202,7 @@ func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
 	c = snclient.New(snclient.Config{
 		Local:      s.local,
 		Ref:        ref,
-		Network:    s.cfg.Network,
+		Network:    s.resolver(),
 		Send:       s.send,
 		Indices:    s.demux.indices.For(r),
 		Stamper:    s.demux.stamper,

@@ -191,16 +191,12 @@ func (m *mapper) answered(sock *socket.Socket, try int) bool {
 func (m *mapper) servers(ctx context.Context) []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, ref := range m.stack.cfg.SNs {
-		if ap, ok := ref.AddrPort(); ok {
-			list = append(list, ap)
-			continue
-		}
 		host, portText, _ := net.SplitHostPort(ref.Addr) // a Ref is checked when it is made
 		port, err := strconv.ParseUint(portText, 10, 16)
 		if err != nil {
 			continue
 		}
-		addrs, err := m.stack.cfg.Network.LookupNetIP(ctx, host)
+		addrs, err := m.stack.resolver().LookupNetIP(ctx, host)
 		if err != nil {
 			m.stack.log.Debug("super node is not resolved", "sn", ref.ID.Short(), "err", err)
 			continue

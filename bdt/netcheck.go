@@ -158,9 +158,6 @@ func (s *Stack) reachSNs(ctx context.Context, r *NetReport) [][]netip.AddrPort {
 
 // resolveSN returns the addresses of an SN.
 func (s *Stack) resolveSN(ctx context.Context, ref identity.Ref) ([]netip.AddrPort, error) {
-	if a, ok := ref.AddrPort(); ok {
-		return []netip.AddrPort{a}, nil
-	}
 	host, text, err := net.SplitHostPort(ref.Addr)
 	if err != nil {
 		return nil, err
@@ -169,7 +166,7 @@ func (s *Stack) resolveSN(ctx context.Context, ref identity.Ref) ([]netip.AddrPo
 	if err != nil {
 		return nil, fmt.Errorf("port %q is not a number up to 65535", text)
 	}
-	addrs, err := s.cfg.Network.LookupNetIP(ctx, host)
+	addrs, err := s.resolver().LookupNetIP(ctx, host)
 	if err != nil {
 		return nil, err
 	}

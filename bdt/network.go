@@ -147,6 +147,8 @@ func (m *monitor) changed() {
 	for _, c := range s.clients() {
 		c.Rehome()
 	}
+	s.translator.prepare(host{s}.prefixes())
+	s.discovery.Load().Changed()
 	s.mapper.askAgain()
 	for _, p := range s.allPeers() {
 		p.NetworkChanged()

@@ -36,10 +36,11 @@ type Stack struct {
 	mapper   mapper
 	monitor  monitor
 	// discovery is nil before start, and always without multicast or with NoLAN.
-	discovery atomic.Pointer[discovery.Service]
-	nearby    nearby
-	book      book
-	fresh     atomic.Int64 // sockets for second punches that are open; at most maxFresh
+	discovery  atomic.Pointer[discovery.Service]
+	translator translator
+	nearby     nearby
+	book       book
+	fresh      atomic.Int64 // sockets for second punches that are open; at most maxFresh
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -120,6 +121,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.demux.init(s)
 	s.mapper.init(s)
 	s.monitor.init(s)
+	s.translator.stack = s
 	return s, nil
 }
 
@@ -310,6 +312,7 @@ func (s *Stack) deviceSession(ctx context.Context, id identity.ID, hints peer.Hi
 			return nil, err
 		}
 		hints.Search = s.seek(id, p)
+		s.translator.wait(ctx, host{s}.prefixes())
 		sess, err := p.Session(ctx, hints)
 		if errors.Is(err, peer.ErrClosed) && !s.isClosed() {
 			continue // swept away between the two calls

@@ -164,6 +164,12 @@ func (s *Service) run(ctx context.Context) {
 	if err != nil {
 		s.cfg.Logger.Debug("changes of the network are not told", "err", err)
 	}
+	defer func() {
+		if watch != nil {
+			for range watch { // until nothing goes on there
+			}
+		}
+	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

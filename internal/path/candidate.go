@@ -79,6 +79,19 @@ func (s *Set) AddCandidate(now time.Time, c Candidate) {
 	s.choose(now) // a path may be of another kind now
 }
 
+// Candidates returns the places that are kept, oldest first: of each the address, a
+// kind by which it was told, and whether an SN saw the peer there.
+func (s *Set) Candidates() []Candidate {
+	list := make([]Candidate, len(s.cands))
+	for i, c := range s.cands {
+		list[i] = Candidate{Addr: c.addr, Kind: c.kinds.one(), Origin: OriginPeer}
+		if c.observed {
+			list[i].Origin = OriginObserved
+		}
+	}
+	return list
+}
+
 // candidate returns the record of addr and whether it is new; nil if there is no room.
 func (s *Set) candidate(now time.Time, addr netip.AddrPort) (c *candidate, isNew bool) {
 	for _, c := range s.cands {

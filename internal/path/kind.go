@@ -1,6 +1,7 @@
 package path
 
 import (
+	"math/bits"
 	"net/netip"
 
 	"github.com/bdtnet/bdt/internal/wire"
@@ -72,6 +73,15 @@ func kindSetOf(k wire.CandidateKind) kindSet {
 		return 0
 	}
 	return 1 << k
+}
+
+// one returns a kind of the set, one that says that the address is open if there is
+// such; 0: the set is empty.
+func (k kindSet) one() wire.CandidateKind {
+	if k.open() {
+		k &= openKinds
+	}
+	return wire.CandidateKind(max(bits.Len8(uint8(k))-1, 0))
 }
 
 const openKinds = kindSet(1<<wire.CandidateHost | 1<<wire.CandidateConfigured | 1<<wire.CandidateMapped)

@@ -65,6 +65,9 @@ type Host interface {
 	OpenFresh(ctx context.Context, to netip.AddrPort) (*Fresh, error)
 	// RememberResponse has copies of the initiation answered with response.
 	RememberResponse(p *Peer, hash noise.Hash, response []byte)
+	// Translate returns the IPv6 address that stands for an IPv4 one; false unless
+	// the network has IPv6 only, and a NAT64.
+	Translate(addr netip.AddrPort) (netip.AddrPort, bool)
 	// Describe asks whoever is at addr for the descriptor of id. An answer comes
 	// to HandleDescription.
 	Describe(id identity.ID, link Link, addr netip.AddrPort)

@@ -42,6 +42,8 @@ type rig struct {
 	started   []session.Session
 	ended     []error
 	described []netip.AddrPort
+
+	translated map[netip.AddrPort]netip.AddrPort // what Translate returns
 }
 
 var (

@@ -125,12 +125,13 @@ func (p *Peer) addCandidates(now time.Time, list []wire.Candidate, origin path.O
 		pc := path.Candidate{Addr: c.Addr, Kind: c.Kind, Origin: origin}
 		if i == 0 && origin == path.OriginSN && c.Kind == wire.CandidateServerReflexive {
 			pc.Origin = path.OriginObserved
-			p.observed = c.Addr
 			if !isOpen(list, c.Addr) {
 				pc.Start, pc.Opener = start, true
 			}
 		}
-		p.paths.AddCandidate(now, pc)
+		if used := p.addCandidate(now, pc); pc.Origin == path.OriginObserved {
+			p.observed = used
+		}
 	}
 }
 
@@ -150,7 +151,7 @@ func isOpen(list []wire.Candidate, addr netip.AddrPort) bool {
 // they are asked for it.
 func (p *Peer) addEndpoints(now time.Time, list []netip.AddrPort, origin path.Origin) {
 	for _, addr := range list {
-		p.paths.AddCandidate(now, path.Candidate{Addr: addr, Kind: wire.CandidateConfigured, Origin: origin})
+		p.addCandidate(now, path.Candidate{Addr: addr, Kind: wire.CandidateConfigured, Origin: origin})
 		if p.device == nil {
 			p.describe(addr)
 		}
@@ -171,6 +172,9 @@ func (p *Peer) describeAll() {
 
 // describe asks one address for the peer's descriptor.
 func (p *Peer) describe(addr netip.AddrPort) {
+	if to, ok := p.cfg.Host.Translate(addr); ok {
+		addr = to
+	}
 	for _, li := range p.cfg.Host.Links() {
 		if li.Transport == path.TransportUDP && li.Local.Addr().Is4() == addr.Addr().Is4() {
 			p.cfg.Host.Describe(p.cfg.ID, li.Link.(Link), addr)

@@ -263,11 +263,9 @@ func (o *owner) stopResolver() {
 	}
 }
 
-// resolve returns the SN's addresses, none if they cannot be found out now.
+// resolve returns the SN's addresses, none if they cannot be found out now. The
+// network resolves literals, too: it may have another name for them.
 func (c *Client) resolve(ctx context.Context) []netip.AddrPort {
-	if a, ok := c.cfg.Ref.AddrPort(); ok {
-		return []netip.AddrPort{a}
-	}
 	host, service, err := net.SplitHostPort(c.cfg.Ref.Addr)
 	if err != nil {
 		c.log.Error("super node has a bad address", "err", err)
