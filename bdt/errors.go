@@ -50,7 +50,7 @@ var (
 
 // An OpError is an operation that failed, the peer it concerned, and why.
 type OpError struct {
-	Op   string      // "open", "dial", "listen", "accept", "learn", "set owner", "set friends", "go online", "ping", "check network", "read", "write", "close", "set deadline"
+	Op   string      // "open", "dial", "listen", "accept", "learn", "set owner", "set friends", "find owner", "publish owner", "go online", "ping", "check network", "read", "write", "close", "set deadline"
 	Peer identity.ID // zero if none
 	Err  error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -407,5 +408,49 @@ func TestVisibleToZone(t *testing.T) {
 				t.Errorf("%s: the SN told of %d paths", c.stack.Device().Name(), len(e.Paths))
 			}
 		}
+	})
+}
+
+// Any device may bring an owner's object to the SNs, and fetch it from there.
+func TestPublishAndFindOwner(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		second, ref := w.secondSN("203.0.113.2")
+		defer second.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		z := newZone(t, time.Hour)
+		newer := z.change(z.people, func(b *identity.PeopleBody) { b.Name = "newer" })
+		s := w.open("s", w.public("s", time.Millisecond, "203.0.113.9"), func(c *bdt.Config) { c.SNs = []identity.Ref{w.ref, ref} })
+		other := w.open("other", w.public("other", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.SNs = []identity.Ref{ref} })
+		lone := w.open("lone", w.public("lone", time.Millisecond, "203.0.113.11"), noSN)
+		defer closeAll(t, s, other, lone)
+		_, err := s.FindOwner(ctx, z.people.ID())
+		wantOp(t, err, "find owner", bdt.ErrOwnerNotFound)
+		_, err = s.FindOwner(ctx, s.ID())
+		wantOp(t, err, "find owner", nil)
+		wantOp(t, lone.PublishOwner(ctx, z.people), "publish owner", bdt.ErrNoRoute)
+		if err := s.PublishOwner(ctx, z.people); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.PublishOwner(ctx, newer); err != nil {
+			t.Fatal(err)
+		}
+		// One SN has the older version, the other the newer.
+		if p, err := s.FindOwner(ctx, z.people.ID()); err != nil || p.Name() != "newer" {
+			t.Errorf("found %v, %v", p, err)
+		}
+		err = s.PublishOwner(ctx, z.people)
+		wantOp(t, err, "publish owner", identity.ErrRolledBack)
+		if !strings.Contains(err.Error(), ref.ID.Short()) || strings.Contains(err.Error(), w.ref.ID.Short()) {
+			t.Errorf("%v names the wrong super node", err)
+		}
+		second.Close()
+		if p, err := s.FindOwner(ctx, z.people.ID()); err != nil || p.Name() != "newer" {
+			t.Errorf("with one SN gone: %v, %v", p, err)
+		}
+		short, stop := context.WithTimeout(context.Background(), time.Second)
+		defer stop()
+		_, err = other.FindOwner(short, newZone(t, time.Hour).people.ID())
+		wantOp(t, err, "find owner", context.DeadlineExceeded)
 	})
 }
