@@ -53,6 +53,7 @@ limited to 100 Mbit/s by the other side.`,
 	f.IntVar(&o.streams, "streams", 1, "streams that move bytes at once")
 	f.BoolVar(&o.reverse, "reverse", false, "move bytes from the device to here")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
+	c.AddCommand(newBenchSN(), newServeSN())
 	return c
 }
 

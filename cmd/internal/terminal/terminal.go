@@ -59,30 +59,37 @@ func (t *Terminal) style(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// A Bar shows how many bytes have been moved, on a line that changes. Where
+// A Bar shows how much has been done, on a line that changes. Where
 // the terminal is not live it shows nothing. Its methods may be called
 // concurrently.
 type Bar struct{ bar *progressbar.ProgressBar }
 
-// Bar starts a bar. total is the number of bytes, -1 if it is not known.
+// Bar starts a bar of bytes that are moved. total is their number, -1 if it is not known.
 func (t *Terminal) Bar(label string, total int64) *Bar {
+	return t.bar(label, total, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
+}
+
+// Counter starts a bar of things that are done. total is their number, -1 if it is not known.
+func (t *Terminal) Counter(label string, total int64) *Bar {
+	return t.bar(label, total, progressbar.OptionShowCount(), progressbar.OptionShowIts())
+}
+
+func (t *Terminal) bar(label string, total int64, units ...progressbar.Option) *Bar {
 	if !t.live {
 		return &Bar{}
 	}
-	return &Bar{progressbar.NewOptions64(total,
+	return &Bar{progressbar.NewOptions64(total, append(units,
 		progressbar.OptionSetDescription(label),
 		progressbar.OptionSetWriter(t.Writer),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionUseIECUnits(true),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionThrottle(65*time.Millisecond), // 15 a second
 		progressbar.OptionEnableColorCodes(false),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionClearOnFinish(),
-	)}
+	)...)}
 }
 
-// Set says how many bytes have been moved in all.
+// Set says how much has been done in all.
 func (b *Bar) Set(n int64) {
 	if b.bar != nil {
 		b.bar.Set64(n) // fails if the terminal does, or n exceeds the total
