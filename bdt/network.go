@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/peer"
@@ -33,26 +34,26 @@ const (
 // slept, and has all that depends on it act at once: the SN clients register again, the
 // mapper asks again, the peers try their paths (docs/spec/path.md §8).
 type monitor struct {
-	stack  *Stack
-	clocks func() (wall, monotonic time.Duration)
-	told   chan struct{} // by NetworkChanged; holds one
-	seen   chan struct{} // elsewhere, by an SN; holds one
+	stack *Stack
+	start time.Time
+	slept atomic.Int64  // added to the wall clock: what a test says
+	told  chan struct{} // by NetworkChanged; holds one
+	seen  chan struct{} // elsewhere, by an SN; holds one
 
 	mu      sync.Mutex
 	checked time.Time // by Check
 }
 
 func (m *monitor) init(s *Stack) {
-	start := time.Now()
-	*m = monitor{
-		stack: s,
-		told:  make(chan struct{}, 1),
-		seen:  make(chan struct{}, 1),
-		clocks: func() (wall, monotonic time.Duration) {
-			now := time.Now()
-			return now.Round(0).Sub(start.Round(0)), now.Sub(start) // Round strips the monotonic reading
-		},
-	}
+	m.stack, m.start = s, time.Now()
+	m.told, m.seen = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// clocks reads both clocks, from the stack's start.
+func (m *monitor) clocks() (wall, monotonic time.Duration) {
+	now := time.Now()
+	wall = now.Round(0).Sub(m.start.Round(0)) // Round strips the monotonic reading
+	return wall + time.Duration(m.slept.Load()), now.Sub(m.start)
 }
 
 // NetworkChanged tells the stack that the device may be at another network. It is for

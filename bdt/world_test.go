@@ -26,6 +26,8 @@ type world struct {
 	sn   *sn.Server
 	ref  identity.Ref
 
+	snLink *netsim.Link
+
 	snHost   *netsim.Host
 	snDevice *identity.LocalDevice
 
@@ -54,7 +56,7 @@ func newWorld(t testing.TB, snDelay time.Duration) *world {
 	w := &world{t: t, net: netsim.New(netsim.Config{Seed: 1}), links: map[string]*netsim.Link{}}
 	w.core = w.net.Router("internet")
 	host := w.net.Host("sn")
-	netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: snDelay}, "203.0.113.1", "2001:db8::1"))
+	w.snLink = netsim.Must(w.net.Connect(host, w.core, netsim.LinkConfig{Delay: snDelay}, "203.0.113.1", "2001:db8::1"))
 	w.snHost, w.snDevice = host, newDevice(t, "sn")
 	w.sn = w.openSN(host, w.snDevice)
 	w.net.SetName("sn.example", netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1"))

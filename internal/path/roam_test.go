@@ -58,10 +58,10 @@ func TestResend(t *testing.T) {
 	n.answer[alpha] = 0
 	at := n.now
 	n.s.NetworkChanged(n.now)
-	n.run(50 * ms)
+	n.run(20 * ms)
 	n.s.HandleProbe(n.now, n.link, alpha, wire.Probe{Token: 1})
 	n.wantTimes(at, Resend, nowhere) // the first probe may still be answered
-	n.run(250 * ms)
+	n.run(280 * ms)
 	n.s.HandleProbe(n.now, n.link, alpha, wire.Probe{Token: 2})
 	n.answer[alpha] = 20 * ms
 	n.run(time.Second)

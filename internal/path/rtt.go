@@ -41,6 +41,10 @@ func (r *rtt) verdict() time.Duration {
 	return max(r.smoothed*5/4, r.smoothed+30*time.Millisecond, 100*time.Millisecond)
 }
 
+// late is when a probe of a path that is in doubt is taken for lost, as far as sending
+// some data again is concerned.
+func (r *rtt) late() time.Duration { return max(r.smoothed*5/4, r.smoothed+5*time.Millisecond) }
+
 // repeat is the time between the first two probes of a suspect path.
 func (r *rtt) repeat() time.Duration { return max(r.smoothed/5, 25*time.Millisecond) }
 

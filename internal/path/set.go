@@ -79,6 +79,7 @@ type Set struct {
 	doubt      doubt
 	down       down
 	kickedAt   time.Time
+	recalledAt time.Time
 }
 
 // New returns an empty Set in stage Waiting.

@@ -165,6 +165,7 @@ func (s *Set) wake(now time.Time) {
 
 // recall asks for the peer to be called.
 func (s *Set) recall(now time.Time) {
+	s.recalledAt = now
 	s.do(Action{Kind: Recall})
 	s.note(now, nil, EventRecall, none)
 }
@@ -177,7 +178,7 @@ func (s *Set) suspect(now time.Time, why Reason) {
 	}
 	r := &cur.rtt
 	d := doubt{why: why, since: now, round: now, repeat: r.repeat(), step: r.step(),
-		verdict: now.Add(r.verdict()), lost: now.Add(r.verdict()), death: now.Add(r.death())}
+		verdict: now.Add(r.verdict()), lost: now.Add(r.late()), death: now.Add(r.death())}
 	switch why {
 	case Missed: // and with it the second probe is sent, a miss later the third
 		d.repeat, d.step = r.miss(), r.miss()
@@ -213,7 +214,8 @@ func (s *Set) pursue(now time.Time) {
 	}
 	if due(d.verdict, now) {
 		d.verdict = time.Time{}
-		if s.failover(now); d.active() && (d.moved || s.rival() == nil) {
+		s.failover(now)
+		if d.active() && (d.moved || s.rival() == nil) && now.Sub(s.recalledAt) >= recallAfter {
 			s.recall(now) // perhaps one of us is elsewhere
 		}
 	}
