@@ -227,3 +227,73 @@ func TestRoaming(t *testing.T) {
 		})
 	}
 }
+
+// A NAT that restarts under load costs the session a moment, whether it gives the device
+// the same port again or another.
+func TestRebindingUnderLoad(t *testing.T) {
+	random := netsim.PortRestricted
+	random.Ports = netsim.RandomPort
+	for _, c := range []struct {
+		name     string
+		nat, far netsim.NATConfig
+	}{
+		{"same port", netsim.PortRestricted, netsim.PortRestricted},
+		{"another port", random, netsim.PortRestricted},
+		{"another port, peer full cone", random, netsim.FullCone},
+		{"symmetric, peer full cone", netsim.Symmetric, netsim.FullCone},
+	} {
+		for _, who := range []string{"caller", "callee"} {
+			t.Run(c.name+", "+who, func(t *testing.T) {
+				inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
+					near := w.net.NAT("near", c.nat)
+					netsim.Must(w.net.Connect(near, w.core, netsim.LinkConfig{Delay: 10 * time.Millisecond}, "198.51.100.1"))
+					host := w.net.Host("alice")
+					netsim.Must(w.net.Connect(host, near, netsim.LinkConfig{}, "198.18.1.2/24"))
+					alice, bob := w.open("alice", host), w.open("bob", w.behind("bob", c.far, 10*time.Millisecond, "198.51.100.2"))
+					defer closeAll(t, alice, bob)
+					settle(w)
+					from, to := alice, bob
+					if who == "callee" {
+						from, to = bob, alice
+					}
+					l := newLoad(t, from, to)
+					defer l.stop()
+					worst := time.Duration(0)
+					for range 5 {
+						time.Sleep(20 * time.Second)
+						near.Reset()
+						time.Sleep(25 * time.Millisecond) // what was on its way
+						l.from()
+						time.Sleep(10 * time.Second)
+						toCaller, toCallee := l.gaps()
+						worst = max(worst, toCaller, toCallee)
+					}
+					t.Logf("worst gap of 5: %v", worst)
+					if worst > time.Second || len(l.errors()) > 0 || sessionsOpened(alice) != 1 {
+						explain(t, alice, bob.ID())
+						t.Log("bob:")
+						explain(t, bob, alice.ID())
+						t.Errorf("limit 1s; streams ended with %v; %d sessions", l.errors(), sessionsOpened(alice))
+					}
+				})
+			})
+		}
+	}
+}
+
+// Two devices that have IPv6 alone, each behind a firewall, reach each other; and stay in
+// touch when the firewalls forget them.
+func TestIPv6Only(t *testing.T) {
+	inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
+		alice, bob := w.open("alice", w.mover("alice", six).host), w.open("bob", w.mover("bob", sixB).host)
+		defer closeAll(t, alice, bob)
+		bob.ServeEcho()
+		settle(w)
+		t.Logf("dialled in %v", ask(t, alice, bob.ID()))
+		time.Sleep(time.Hour)
+		t.Logf("an hour later answered in %v", ask(t, alice, bob.ID()))
+		if st, _ := alice.Peer(bob.ID()); !st.Path.Remote.Addr().Is6() || sessionsOpened(alice) != 1 {
+			t.Errorf("%+v, %d sessions", st.Path, sessionsOpened(alice))
+		}
+	})
+}

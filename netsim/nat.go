@@ -314,3 +314,14 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 		out.send(p)
 	}
 }
+
+// Reset has the NAT forget all mappings and whom it lets in, as when it restarts. What
+// is sent next gets a mapping anew: another port with RandomPort, the same with
+// PreservePort if it is still the first to ask for it.
+func (t *NAT) Reset() {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	t.mappings.expire(forever)
+	t.pinholes.expire(forever)
+	t.stolen.expire(forever)
+}

@@ -66,6 +66,7 @@ func (s *Set) HandleProbe(now time.Time, l Link, from netip.AddrPort, pr wire.Pr
 	if !pr.Nominated {
 		return
 	}
+	p.carries = now
 	if s.nominator {
 		s.peerElsewhere(now, p)
 		return

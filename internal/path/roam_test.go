@@ -138,3 +138,25 @@ func TestSleepingPeerWakes(t *testing.T) {
 	n.wantState(alpha, Valid)
 	n.wantCurrent(alpha)
 }
+
+// Data that comes by another path, as the peer says, is no proof of the current one.
+func TestDataOfAnotherPath(t *testing.T) {
+	for _, nominated := range []bool{false, true} {
+		n := newRig(t)
+		n.valid(alpha, 20*ms)
+		n.valid(beta, 30*ms)
+		n.answer[alpha] = 0
+		at := n.now
+		n.s.Traffic(n.now, Traffic{LastSent: n.now})
+		n.run(260 * ms)
+		n.wantState(alpha, Suspect)
+		n.s.HandleProbe(n.now, n.link, beta, wire.Probe{Token: 1, Nominated: nominated})
+		n.s.Traffic(n.now, Traffic{LastSent: n.now, LastReceived: n.now})
+		n.run(100 * ms)
+		if nominated {
+			n.wantTimes(at, Use, beta, 350*ms)
+		} else {
+			n.wantTimes(at, Use, nowhere)
+		}
+	}
+}

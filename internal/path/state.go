@@ -63,6 +63,7 @@ type path struct {
 	heard    time.Time      // the last authenticated packet from there
 	source   bool           // there was one
 	sealed   bool           // there was one that was sealed
+	carries  time.Time      // the last probe by which the peer said that its data comes by here
 	replied  time.Time      // the last answer to a probe
 	observed netip.AddrPort // our address in that answer
 

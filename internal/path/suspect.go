@@ -52,7 +52,7 @@ func (s *Set) Traffic(now time.Time, t Traffic) {
 	if cur == nil || !cur.alive() {
 		return
 	}
-	if s.doubt.active() && !s.doubt.proof && t.LastReceived.After(s.doubt.since) {
+	if s.doubt.active() && !s.doubt.proof && t.LastReceived.After(s.doubt.since) && !s.usedElsewhere(s.doubt.since) {
 		s.endDoubt(now, Heard)
 	}
 	// What was sent before the path was taken into use, or before the last sign of
@@ -64,6 +64,17 @@ func (s *Set) Traffic(now time.Time, t Traffic) {
 	case !s.unanswered.After(sign):
 		s.unanswered = t.LastSent
 	}
+}
+
+// usedElsewhere reports whether the peer has said since a time that its data comes by a path
+// that is not our current one: its arrival then says nothing of that.
+func (s *Set) usedElsewhere(since time.Time) bool {
+	for _, p := range s.paths {
+		if p != s.current && !p.carries.Before(since) {
+			return true
+		}
+	}
+	return false
 }
 
 // silentAt returns when the data that has gone unanswered raises suspicion; zero: never.
