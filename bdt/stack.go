@@ -41,6 +41,7 @@ type Stack struct {
 	nearby     nearby
 	book       book
 	fresh      atomic.Int64 // sockets for second punches that are open; at most maxFresh
+	http       func() *HTTPTransport
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -122,6 +123,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.mapper.init(s)
 	s.monitor.init(s)
 	s.translator.stack = s
+	s.http = sync.OnceValue(s.newHTTPTransport)
 	return s, nil
 }
 
@@ -222,6 +224,7 @@ func (s *Stack) shutDown() {
 	ends.Wait()
 	s.discovery.Load().Close()
 	s.engine.Close()
+	s.http().CloseIdleConnections()
 	s.cancel()
 	for _, sock := range s.sockets {
 		sock.Close()
