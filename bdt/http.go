@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -113,7 +115,31 @@ func (t *HTTPTransport) dial(ctx context.Context, _, addr string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return &httpConn{Conn: c}, nil
+}
+
+// An httpConn is a stream as net/http uses it, which closes it when reading fails
+// and may then report that writing did, on a closed stream: it keeps to what reading
+// has found, such as that the peer refuses this device.
+type httpConn struct {
+	*Conn
+	cause atomic.Pointer[error]
+}
+
+func (c *httpConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && err != io.EOF {
+		c.cause.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+func (c *httpConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if cause := c.cause.Load(); cause != nil && errors.Is(err, ErrClosed) {
+		return n, *cause
+	}
+	return n, err
 }
 
 // splitURL returns the device and the service that a URL names.
@@ -123,7 +149,7 @@ func splitURL(u *url.URL) (identity.ID, string, error) {
 		return identity.ID{}, "", errors.New("the request has no URL")
 	case u.Scheme != httpScheme:
 		return identity.ID{}, "", fmt.Errorf("URL of scheme %q: this transport takes bdt://ID/PATH and bdt://SERVICE.ID/PATH", u.Scheme)
-	case u.Port() != "" || strings.HasSuffix(u.Host, ":"):
+	case u.Port() != "":
 		return identity.ID{}, "", fmt.Errorf("URL host %q has a port: write bdt://SERVICE.ID/PATH to name a service", u.Host)
 	}
 	return splitHost(u.Host)
