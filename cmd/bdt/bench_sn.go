@@ -59,7 +59,7 @@ node's memory for each device and rates per second of its processor time.
 By default it starts a super node for that, on a loopback address, in a process of
 its own. Another one is named by --sn; do not do that to one that others need.
 
-A thousand devices need about 20 MB here, and a second or two to come online.`,
+A thousand devices need about 25 MB here, and a second or two to come online.`,
 		Example: `  bdt bench sn
   bdt bench sn --devices 100000 --restart
   bdt bench sn --sn ID@127.0.0.1:8443 --sn-pid $(pidof bdt-sn) --json`,
