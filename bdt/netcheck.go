@@ -46,6 +46,7 @@ type Verdict struct {
 // A NetFamily is how one family of addresses works here.
 type NetFamily struct {
 	Works  bool         `json:"works"`  // an SN answered over it
+	NAT64  bool         `json:"nat64"`  // of IPv6: SNs are reached through a NAT64 alone, and Global is its IPv4 address
 	Local  []netip.Addr `json:"local"`  // global addresses of the interfaces, private ones among them
 	Global netip.Addr   `json:"global"` // where SNs see this machine; zero: not known
 
@@ -238,6 +239,7 @@ func family(f netcheck.Family) NetFamily {
 	return NetFamily{
 		Local:            []netip.Addr{},
 		Works:            f.Works,
+		NAT64:            f.NAT64,
 		Global:           f.Observed.Addr(),
 		Mapping:          Verdict(f.Mapping),
 		Filtering:        Verdict(f.Filtering),

@@ -190,3 +190,29 @@ func TestNetCheckEnds(t *testing.T) {
 		}
 	})
 }
+
+// Behind a NAT64 an SN that has IPv4 only is reached over IPv6, which is said.
+func TestNetCheckNAT64(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		cfg := bdt.Config{Network: w.phone("alice")}
+		literal(w)(&cfg)
+		r, err := bdt.CheckNetwork(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.IPv6.Works || !r.IPv6.NAT64 || r.IPv6.Global != netip.MustParseAddr("198.51.100.64") || r.IPv4.Works || r.UDP.Value != "yes" {
+			t.Errorf("IPv4 %+v, IPv6 %+v", r.IPv4, r.IPv6)
+		}
+		if r.IPv6.Filtering.Value != "address-and-port-dependent" || r.IPv6.Mapping.Value != "unknown" || r.IPv6.Hairpin.Value != "unknown" {
+			t.Errorf("IPv6 %+v", r.IPv6)
+		}
+		if r.SNs[0].State != "online" || r.SNs[0].IPv6.Ports != 2 {
+			t.Errorf("%+v", r.SNs[0])
+		}
+		// With an SN that has IPv6, too, that family is what is described.
+		cfg.SNs = append(cfg.SNs, identity.Ref{ID: w.ref.ID, Addr: "[2001:db8::1]:8443"})
+		if r, err = bdt.CheckNetwork(t.Context(), cfg); err != nil || r.IPv6.NAT64 || r.IPv6.Mapping.Value != "none" {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}

@@ -144,7 +144,11 @@ func writeFamily(row func(name, format string, args ...any), name string, f bdt.
 		row(name, "no (%s)", why)
 		return
 	}
-	row(name, "yes, as %s", f.Global)
+	nat64 := ""
+	if f.NAT64 {
+		nat64 = ", through a NAT64"
+	}
+	row(name, "yes, as %s%s", f.Global, nat64)
 	if list := join(f.Local); list != "" && (len(f.Local) > 1 || f.Local[0] != f.Global) {
 		row("  local", "%s", list)
 	}

@@ -37,10 +37,13 @@ func (f *family) classify(ctx context.Context, sock *socket.Socket, targets []ta
 	if trial.address == missed && main.hasAddress2() && !answered(main.other) {
 		trial.address = untried
 	}
-	found := Family{Asked: true, Works: true, Observed: main.observed}
+	found := Family{Asked: true, Works: true, NAT64: !f.native(main), Observed: main.observed}
 	found.Mapping = mapping(seen, f.local)
 	found.Filtering = filtering(trial.port, trial.address)
 	found.Hairpin = hairpin(back, found.Mapping, found.Filtering)
+	if found.NAT64 {
+		found.Hairpin = unknown(whyNAT64)
+	}
 	found.PortPreservation = preservation(f.kept, f.all)
 	if ctx.Err() != nil {
 		found.interrupt()
@@ -227,7 +230,7 @@ func (f *family) tryFar(ctx context.Context, sock *socket.Socket, mapped netip.A
 // whether anything came. They send to nothing else but where a server sees
 // them, and 3 packets of 20 bytes each.
 func (f *family) tryHairpin(ctx context.Context, main target) bool {
-	if f.local(main.observed) {
+	if f.local(main.observed) || !f.native(main) {
 		return false
 	}
 	var socks [2]*socket.Socket

@@ -148,6 +148,11 @@ func (f *family) examine(ctx context.Context, servers []Server) (Family, error) 
 	f.survey(ctx, sock, targets)
 	f.note(targets, servers)
 	targets = slices.DeleteFunc(targets, func(t target) bool { return t.rtt == 0 })
+	// What is translated into the other family says nothing about this one, unless
+	// there is nothing else.
+	if slices.ContainsFunc(targets, f.native) {
+		targets = slices.DeleteFunc(targets, func(t target) bool { return !f.native(t) })
+	}
 	if len(targets) == 0 {
 		found := nothing(whyNoAnswer)
 		found.Asked = true
@@ -209,6 +214,9 @@ func (f *family) close() {
 // translates it.
 func (f *family) local(a netip.AddrPort) bool { return f.own[a.Addr()] }
 
+// native reports whether a server sees us in the family that we send in: there is no NAT64.
+func (f *family) native(t target) bool { return t.observed.Addr().Is4() == f.is4 }
+
 // survey asks all targets from one socket.
 func (f *family) survey(ctx context.Context, sock *socket.Socket, targets []target) {
 	var asking sync.WaitGroup
@@ -224,7 +232,7 @@ func (f *family) survey(ctx context.Context, sock *socket.Socket, targets []targ
 				q.query = stun.Query{}
 				a, rtt, ok = f.desk.ask(ctx, q)
 			}
-			if ok && a.Refused == 0 && a.Mapped.Addr().Is4() == f.is4 {
+			if ok && a.Refused == 0 {
 				t.rtt, t.observed, t.other = rtt, a.Mapped, a.Other
 			}
 		})

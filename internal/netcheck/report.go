@@ -49,6 +49,7 @@ type Reach struct {
 type Family struct {
 	Asked    bool           // there is a server to ask, and a socket to ask from
 	Works    bool           // a server answered
+	NAT64    bool           // all of those see us in the other family
 	Observed netip.AddrPort // where one of those sees a socket of ours
 
 	Mapping, Filtering, Hairpin, PortPreservation Verdict

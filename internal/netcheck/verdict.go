@@ -16,6 +16,7 @@ const (
 	whySecondPort   = "address-dependent or address-and-port-dependent: to tell takes a server with two ports"
 	whyNotReached   = "the servers give no other way to send to a mapping"
 	whyContradicted = "the answers contradict each other: packets were lost, or there are several NATs"
+	whyNAT64        = "the NAT64's own addresses are IPv4"
 	whyHairpin      = "mappings depend on the destination: that nothing came back may have other reasons"
 )
 
