@@ -61,14 +61,3 @@ func (s *Stack) Owners() int {
 	defer s.book.mu.Unlock()
 	return len(s.book.owners)
 }
-
-// DropPeer forgets a device, as the sweep does with idle ones.
-func (s *Stack) DropPeer(id identity.ID) {
-	s.mu.Lock()
-	p := s.peers[id]
-	delete(s.peers, id)
-	s.mu.Unlock()
-	if p != nil {
-		p.Close()
-	}
-}
