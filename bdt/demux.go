@@ -26,15 +26,15 @@ const (
 	handshakeQueue = 256
 	// maxDescribes bounds the descriptors that were asked for and not yet given.
 	maxDescribes = 256
-	// hintsHeard is how many hints a second are looked into.
+	// hintsHeard is how many hints a second are looked into that come from where no
+	// session's packets come from, and so concern nobody in particular.
 	hintsHeard = 64
-	// callsHeard is how many calls without an initiation are taken up a second, of
-	// all SNs together. Each costs a signature check, an initiation, and packets to
-	// where the SN says that the caller is.
-	callsHeard = 100
 	// describeLife is how long an answer is waited for.
 	describeLife = 5 * time.Second
 )
+
+// hinted is a sink of packets whose owner knows by which index the other end does.
+type hinted interface{ HandleHint(wire.Hint) bool }
 
 // A receiver is whoever a receiver index belongs to.
 type receiver interface {
@@ -51,12 +51,12 @@ type demux struct {
 	stamper *noise.Stamper
 	hints   *noise.HintLimiter // that we give
 	heard   *rate.Limiter      // that we are given
-	called  *rate.Limiter      // calls without an initiation
 	indices *noise.Table[receiver]
 	jobs    chan job
 
 	mu        sync.Mutex
 	describes map[[8]byte]describe
+	shares    map[*snclient.Client]*share // of the SNs that there are
 }
 
 // A describe is a question for the descriptor of id.
@@ -82,7 +82,7 @@ func (d *demux) init(s *Stack) {
 		marks:     noise.NewMarks(0),
 		hints:     noise.NewHintLimiter(),
 		heard:     rate.NewLimiter(hintsHeard, hintsHeard),
-		called:    rate.NewLimiter(callsHeard, callsHeard),
+		shares:    make(map[*snclient.Client]*share),
 		indices:   noise.NewTable[receiver](0),
 		jobs:      make(chan job, handshakeQueue),
 		describes: make(map[[8]byte]describe),
@@ -137,7 +137,7 @@ func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
 			d.hint(s, h.Receiver, from)
 		}
 	case wire.TypeHint:
-		d.handleHint(b, from)
+		d.handleHint(s, b, from)
 	case wire.TypeDescribe:
 		d.answerDescribe(s, b, from)
 	case wire.TypeDescribed:
@@ -165,20 +165,27 @@ func (d *demux) hint(s *socket.Socket, index uint32, from netip.AddrPort) {
 	}
 }
 
-// handleHint asks all peers whether a hint is for them: the index in it is the
-// other end's, by which nobody is filed. Hints are rare, and limited.
-func (d *demux) handleHint(b []byte, from netip.AddrPort) {
+// handleHint looks for whom a hint is for: the index in it is the other end's, by
+// which nobody is filed. It mostly comes from where that end has been heard. All peers
+// are asked about others, which are rare, and limited: anybody can forge them.
+func (d *demux) handleHint(sock *socket.Socket, b []byte, from netip.AddrPort) {
 	m, err := wire.ParseHint(b)
-	if err != nil || !d.heard.Allow() {
+	if err != nil {
+		return
+	}
+	if known, ok := sock.Route(from).(hinted); ok && known.HandleHint(m) {
 		return
 	}
 	s := d.stack
-	s.mu.Lock()
-	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
-	s.mu.Unlock()
-	for _, c := range sns {
-		c.HandleControl(b, from)
+	for _, c := range s.clients() {
+		c.HandleControl(b, from) // each knows where its SN is
 	}
+	if !d.heard.Allow() {
+		return
+	}
+	s.mu.Lock()
+	peers := slices.Collect(maps.Values(s.peers))
+	s.mu.Unlock()
 	for _, p := range peers {
 		p.HandleHint(m)
 	}
@@ -335,10 +342,12 @@ func (d *demux) HandleCalled(c *snclient.Client, m wire.Called) {
 	via := peer.Origin{Via: c}
 	if len(m.Initiation) > 0 {
 		called.Initiation, called.Device = nil, nil
-		d.admit(m.Initiation, via, &called)
+		if d.share(c).forwards.Allow() {
+			d.admit(m.Initiation, via, &called)
+		}
 		return
 	}
-	if !d.called.Allow() {
+	if !d.share(c).calls.Allow() {
 		return
 	}
 	called.Device = slices.Clone(m.Device)
@@ -356,7 +365,9 @@ func (d *demux) HandleSignalled(c *snclient.Client, _ identity.ID, packet []byte
 	}
 	switch t {
 	case wire.TypeInitiation:
-		d.admit(packet, peer.Origin{Via: c}, nil)
+		if d.share(c).forwards.Allow() {
+			d.admit(packet, peer.Origin{Via: c}, nil)
+		}
 	case wire.TypeResponse:
 		m, err := wire.ParseResponse(packet)
 		if err != nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/identity"
 )
 
 var lastAddr atomic.Uint32
@@ -84,4 +86,12 @@ func elapsed(f func()) time.Duration {
 func readByte(c net.Conn) error {
 	_, err := io.ReadFull(c, make([]byte, 1))
 	return err
+}
+
+// acquaintAt tells a stack where a device is.
+func acquaintAt(t testing.TB, s *bdt.Stack, id idT, at netip.AddrPort) {
+	t.Helper()
+	if err := s.Learn(identity.Ticket{ID: id, Endpoints: []netip.AddrPort{at}}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,10 +1,15 @@
 package bdt_test
 
 import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // A device that has restarted where it was dials a peer that still holds the old
@@ -36,5 +41,64 @@ func TestDialAfterRestart(t *testing.T) {
 			}
 			closeAll(t, alice, bob)
 		})
+	}
+}
+
+// A peer that has restarted says so by a hint, and that is heard through a flood of
+// forged ones.
+func TestHintInFlood(t *testing.T) {
+	told := func(flood int) (after time.Duration) {
+		inVirtualTime(t, 5*time.Millisecond, func(t *testing.T, w *world) {
+			device := newDevice(t, "bob")
+			asBob := func(c *bdt.Config) { c.Device, c.Listen, c.SNs = device, fixedPort, nil }
+			host := w.public("bob", 20*time.Millisecond, bobHost)
+			bob := w.open("bob", host, asBob)
+			alice := w.open("alice", w.public("alice", 20*time.Millisecond, aliceHost), noSN)
+			bob.ServeEcho()
+			bobAt, aliceAt := addrOf(bob, bobHost), addrOf(alice, aliceHost)
+			acquaintAt(t, alice, bob.ID(), bobAt)
+			ask(t, alice, bob.ID())
+			time.Sleep(10 * time.Second)
+
+			w.links["bob"].SetDown(true)
+			bob.Close() // without a goodbye
+			w.links["bob"].SetDown(false)
+			bob = w.open("bob", host, asBob)
+			defer closeAll(t, alice, bob)
+			r := w.rogue("203.0.113.66")
+			defer r.close()
+			start := time.Now()
+			for n := 0; ; n++ {
+				for range flood { // in each millisecond
+					m := wire.Hint{Receiver: rand.Uint32()}
+					r.send(nowhere, aliceAt, m.Append(nil))
+					r.send(bobAt, aliceAt, m.Append(nil))
+					r.send(netip.AddrPortFrom(invented, uint16(rand.IntN(60000)+1)), aliceAt, m.Append(nil))
+				}
+				time.Sleep(time.Millisecond)
+				if n%100 != 0 {
+					continue
+				}
+				synctest.Wait()
+				e, _ := alice.Explain(bob.ID())
+				for _, l := range e.Lines {
+					if strings.Contains(l.Text, "does not know the session") {
+						after = l.Time.Sub(start)
+						return
+					}
+				}
+				if time.Since(start) > 5*time.Minute {
+					explain(t, alice, bob.ID())
+					t.Error("the hint was not heard")
+					return
+				}
+			}
+		})
+		return after
+	}
+	calm, flooded := told(0), told(2)
+	t.Logf("heard of the restart after %v, after %v with 6,000 forged hints a second", calm, flooded)
+	if flooded > calm+6*time.Second { // a probe every 25 s ± 10 %
+		t.Errorf("the flood delayed it from %v to %v", calm, flooded)
 	}
 }

@@ -153,7 +153,7 @@ func FuzzGate(f *testing.F) {
 				t.Fatalf("%d initiations seen, %d in order", len(g.seen), len(g.order))
 			}
 		}
-		most := 2 * budget * (now.Sub(start).Seconds() + 1)
+		most := 3 * budget * (now.Sub(start).Seconds() + 1)
 		if c := g.Counts(); float64(c.Processed) > most {
 			t.Fatalf("%d processed in %v", c.Processed, now.Sub(start))
 		}

@@ -49,8 +49,9 @@ type Verdict struct {
 
 // GateConfig configures a [Gate].
 type GateConfig struct {
-	// Budget is how many initiations a second go through without a cookie, and
-	// again as many with one; 0: DefaultBudget, negative: no limit.
+	// Budget is how many initiations a second go through without a cookie, again as
+	// many with one, and again as many that SNs forwarded; 0: DefaultBudget, negative:
+	// no limit.
 	Budget int
 	// Responses is how many initiations are remembered for 10 s, so that copies
 	// are answered alike; 0: DefaultResponses.
@@ -75,14 +76,15 @@ type Gate struct {
 	cookieKey macKey
 	responses int
 
-	mu      sync.Mutex
-	open    *rate.Limiter // initiations without a cookie
-	proven  *rate.Limiter // initiations with one
-	sources recent[netip.Addr, *rate.Limiter]
-	jar     cookieJar
-	seen    map[Hash]*sighting
-	order   []*sighting // those in seen and those forgotten, oldest first
-	counts  GateCounts
+	mu        sync.Mutex
+	open      *rate.Limiter // initiations without a cookie
+	proven    *rate.Limiter // initiations with one
+	forwarded *rate.Limiter // initiations by way of SNs
+	sources   recent[netip.Addr, *rate.Limiter]
+	jar       cookieJar
+	seen      map[Hash]*sighting
+	order     []*sighting // those in seen and those forgotten, oldest first
+	counts    GateCounts
 }
 
 // A sighting is an initiation let through, and its response when there is one.
@@ -111,6 +113,7 @@ func NewGate(id identity.ID, c GateConfig) *Gate {
 		responses: c.Responses,
 		open:      rate.NewLimiter(limit, max(c.Budget, 1)),
 		proven:    rate.NewLimiter(limit, max(c.Budget, 1)),
+		forwarded: rate.NewLimiter(limit, max(c.Budget, 1)),
 		sources:   newRecent[netip.Addr, *rate.Limiter](sourceLimit),
 		seen:      make(map[Hash]*sighting),
 	}
@@ -118,7 +121,7 @@ func NewGate(id identity.ID, c GateConfig) *Gate {
 
 // Admit decides about an initiation that came from a source; the zero AddrPort
 // means one that an SN forwarded, which vouches for it and limits it, and which
-// cannot be asked for a cookie. A Process verdict must be followed by Remember or
+// cannot be asked for a cookie: the caller gives each SN its share. A Process verdict must be followed by Remember or
 // Forget.
 func (g *Gate) Admit(now time.Time, pkt []byte, from netip.AddrPort) Verdict {
 	m, err := wire.ParseInitiation(pkt)
@@ -144,7 +147,7 @@ func (g *Gate) admitKnown(now time.Time, hash Hash, from netip.AddrPort) (v Verd
 		return v, true
 	}
 	switch {
-	case !from.IsValid() && !g.proven.AllowN(now, 1):
+	case !from.IsValid() && !g.forwarded.AllowN(now, 1):
 		g.counts.Limited++
 		return Verdict{}, true
 	case !from.IsValid() || g.open.AllowN(now, 1):

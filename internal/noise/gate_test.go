@@ -260,8 +260,8 @@ func TestGateFloodWithCookies(t *testing.T) {
 	}
 }
 
-// TestGateForwarded: what an SN forwards is not asked for cookies, and does not
-// compete with a flood.
+// TestGateForwarded: what an SN forwards is not asked for cookies, and competes
+// neither with a flood nor with those who have shown a cookie.
 func TestGateForwarded(t *testing.T) {
 	bob := newLocal(t, 2)
 	g := NewGate(bob.ID(), GateConfig{Budget: 10})
@@ -273,6 +273,11 @@ func TestGateForwarded(t *testing.T) {
 		wantVerdict(t, g.Admit(start, forgedInitiation(bob, 100+n), netip.AddrPort{}), Process)
 	}
 	wantVerdict(t, g.Admit(start, forgedInitiation(bob, 200), netip.AddrPort{}), Drop)
+	for n := range 10 {
+		pkt := forgedInitiation(bob, 300+n)
+		putMAC2(pkt, cookieOf(&g.jar.secrets[0], source))
+		wantVerdict(t, g.Admit(start, pkt, source), Process)
+	}
 	if g.Counts().Limited != 1 {
 		t.Errorf("counts %+v", g.Counts())
 	}

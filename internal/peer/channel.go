@@ -42,7 +42,7 @@ func (p *Peer) newConnection(now time.Time, a *noise.Association, d *identity.De
 		id:     a.SessionID(),
 		client: a.Client(),
 		device: d,
-		lane:   newLane(func() { p.post(func(time.Time) {}) }, now),
+		lane:   newLane(func() { p.post(func(time.Time) {}) }, p.HandleHint, now),
 	}
 	port, err := p.cfg.Engine.Attach(c.lane, session.Secrets{
 		Binding: a.Binding(),

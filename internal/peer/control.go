@@ -34,14 +34,15 @@ func (p *Peer) HandleControl(link Link, b []byte, from netip.AddrPort) {
 }
 
 // HandleHint takes word that the peer does not know the index under which we
-// seal, if it is for this peer. It runs on a reader goroutine.
-func (p *Peer) HandleHint(m wire.Hint) {
+// seal. It reports whether the hint is for this peer. It runs on a reader goroutine.
+func (p *Peer) HandleHint(m wire.Hint) bool {
 	for _, ch := range p.channels.all() {
 		if ch.assoc.RemoteIndex() == m.Receiver {
 			p.post(func(now time.Time) { p.onHint(now, m) })
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // HandleResponse takes a Response to our initiation. A nil link says that it

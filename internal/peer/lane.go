@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // A route is where engine packets go now. It is immutable.
@@ -24,19 +25,24 @@ type lane struct {
 	// Times of the last packet in either direction, in nanoseconds of the
 	// lane's own clock (see now). The owner polls them while idle is false.
 	sent, received atomic.Int64
-	open           atomic.Bool   // the session is: see Deliver
-	idle           atomic.Bool   // nobody polls: the next packet sent calls wake
-	ended          atomic.Bool   // no route may lead here any more
-	wake           func()        // posts to the owner; does not block
+	open           atomic.Bool // the session is: see Deliver
+	idle           atomic.Bool // nobody polls: the next packet sent calls wake
+	ended          atomic.Bool // no route may lead here any more
+	wake           func()      // posts to the owner; does not block
+	hinted         func(wire.Hint) bool
 	epoch          time.Time     // zero of the clock, with its monotonic reading
 	dropped        atomic.Uint64 // packets written while there was no route, or that the link refused
 }
 
-func newLane(wake func(), now time.Time) *lane {
-	l := &lane{wake: wake, epoch: now}
+func newLane(wake func(), hinted func(wire.Hint) bool, now time.Time) *lane {
+	l := &lane{wake: wake, hinted: hinted, epoch: now}
 	l.idle.Store(true)
 	return l
 }
+
+// HandleHint takes a hint that came from a place whose packets come here: see
+// [Peer.HandleHint].
+func (l *lane) HandleHint(m wire.Hint) bool { return l.hinted(m) }
 
 func (l *lane) now() int64 { return int64(time.Since(l.epoch)) + 1 }
 

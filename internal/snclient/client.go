@@ -68,9 +68,10 @@ type Client struct {
 	log *slog.Logger
 
 	inbox      chan inbound
-	reregister chan struct{} // holds one
-	rehome     chan struct{} // holds one
-	suspicion  chan struct{} // holds one
+	asked      atomic.Pointer[[8]byte] // nonce of the Describe under way; nil: none
+	reregister chan struct{}           // holds one
+	rehome     chan struct{}           // holds one
+	suspicion  chan struct{}           // holds one
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when the owner has returned
 	closeOnce  sync.Once
@@ -176,7 +177,7 @@ func (c *Client) Close() error {
 // or any Hint or Described. It copies what it keeps and does not block; what is
 // not from the SN is ignored.
 func (c *Client) HandleControl(b []byte, from netip.AddrPort) {
-	if len(b) > wire.MaxPacket || !c.isServer(from) {
+	if len(b) > wire.MaxPacket || !c.isServer(from) || !c.expects(b) {
 		return
 	}
 	p := packets.Get().(*[]byte)
@@ -186,6 +187,26 @@ func (c *Client) HandleControl(b []byte, from netip.AddrPort) {
 	default:
 		packets.Put(p)
 	}
+}
+
+// expects reports whether a packet may be more than a forgery, as far as that can be
+// told at once: what anybody can make in the SN's name must not fill the inbox.
+func (c *Client) expects(b []byte) bool {
+	t, err := wire.ControlType(b)
+	if err != nil {
+		return false
+	}
+	switch t {
+	case wire.TypeHint:
+		m, err := wire.ParseHint(b)
+		l := c.link.Load()
+		return err == nil && l != nil && l.assoc.RemoteIndex() == m.Receiver
+	case wire.TypeDescribed:
+		m, err := wire.ParseDescribed(b)
+		nonce := c.asked.Load()
+		return err == nil && nonce != nil && *nonce == m.Nonce
+	}
+	return true
 }
 
 // isServer reports whether the SN may be at an address.

@@ -313,6 +313,8 @@ func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
 		return
 	}
 	rand.Read(o.nonce[:]) // never fails: it ends the program instead
+	asked := o.nonce
+	o.asked.Store(&asked)
 	o.describe.start(now)
 }
 

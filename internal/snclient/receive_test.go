@@ -177,13 +177,18 @@ func TestEveryAnswerCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// What does not come from the SN's addresses does not reach the owner, and a
-// flood from there does not grow the queue.
+// What does not come from the SN's addresses, or can be told to be forged, does not
+// reach the owner, and a flood of the rest does not grow the queue.
 func TestInboxIsBounded(t *testing.T) {
 	b := benchAt(t, len(stages))
-	hint := wire.Hint{Receiver: 77}
+	hint := wire.Hint{Receiver: b.o.link.Load().assoc.RemoteIndex()}
 	b.o.HandleControl(hint.Append(nil), netip.MustParseAddrPort("203.0.113.1:9"))
 	b.o.HandleControl(make([]byte, wire.MaxPacket+1), b.at)
+	forged := wire.Hint{Receiver: hint.Receiver + 1}
+	b.o.HandleControl(forged.Append(nil), b.at)
+	described := wire.Described{Nonce: [8]byte{1}, Device: b.sn.Device.Bytes()}
+	b.o.HandleControl(described.Append(nil), b.at)
+	b.o.HandleControl([]byte{0xff, wire.Version, 0, 0, 0, 0}, b.at)
 	if n := len(b.o.inbox); n != 0 {
 		t.Errorf("%d packets that cannot be the SN's are queued", n)
 	}

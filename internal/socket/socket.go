@@ -141,6 +141,10 @@ func (s *Socket) AddRoute(from netip.AddrPort, sink Sink) bool { return s.routes
 // place of any earlier one.
 func (s *Socket) SetRoute(from netip.AddrPort, sink Sink) { s.routes.set(from, sink) }
 
+// Route returns the sink of the QUIC packets that come from an address, nil if
+// there is none.
+func (s *Socket) Route(from netip.AddrPort) Sink { return s.routes.get(from) }
+
 // DeleteRoute removes the route of an address if it still leads to sink. Unless
 // called on the reader goroutine, a delivery that has begun may still be
 // under way when it returns.
