@@ -19,6 +19,8 @@ var (
 	ErrOwnerNotFound = errors.New("no super node knows this owner")
 	// ErrNoOOD: the owner's object names no device that answers for the owner.
 	ErrNoOOD = errors.New("the owner names no device that answers for it")
+	// ErrOwnerFile: Config.OwnerFile cannot be read or written, or holds something else.
+	ErrOwnerFile = errors.New("the owner file cannot be used")
 	// ErrUnreachable: the device is known, but no path to it came up in time.
 	ErrUnreachable = errors.New("no path to the device came up")
 	// ErrNoRoute: there is neither an SN to ask nor an address that this device may try.

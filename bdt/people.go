@@ -107,7 +107,7 @@ func (b *book) load() error {
 		_, err = b.take(p)
 	}
 	if err != nil {
-		return fmt.Errorf("owner file %s, without which an old version of the owner could come back: %w", b.file, err)
+		return fmt.Errorf("%w: %s: %w", ErrOwnerFile, b.file, err)
 	}
 	return nil
 }
@@ -120,7 +120,10 @@ func (b *book) save() error {
 	if b.file == "" || p == nil {
 		return nil
 	}
-	return identity.ReplacePublic(b.file, p)
+	if err := identity.ReplacePublic(b.file, p); err != nil {
+		return fmt.Errorf("%w: %w", ErrOwnerFile, err)
+	}
+	return nil
 }
 
 // own returns the id of this device's owner, zero if it has none.

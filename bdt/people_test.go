@@ -3,6 +3,7 @@ package bdt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,7 +232,10 @@ func TestOwnerFile(t *testing.T) {
 			s, err := bdt.Open(bdt.Config{Device: device, Owner: newer, OwnerFile: file, Network: w.public("x", time.Millisecond, freshAddr())})
 			if err == nil {
 				s.Close()
-				t.Errorf("%s in the file: no error", name)
+			}
+			wantOp(t, err, "open", bdt.ErrOwnerFile)
+			if !strings.Contains(fmt.Sprint(err), file) {
+				t.Errorf("%s in the file: %v", name, err)
 			}
 		}
 	})

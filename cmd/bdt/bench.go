@@ -81,7 +81,14 @@ func (o *measure) run(c *cobra.Command, target string) error {
 
 // measure measures everything, and shows the progress on a live terminal.
 func (o *measure) measure(ctx context.Context, stack *bdt.Stack, id identity.ID, show *terminal.Terminal) (*report, error) {
-	dial := func(ctx context.Context) (*bdt.Conn, error) { return stack.Dial(ctx, id, bench.Service) }
+	var device atomic.Pointer[identity.Device] // an owner's device answers for it
+	dial := func(ctx context.Context) (*bdt.Conn, error) {
+		conn, err := stack.Dial(ctx, id, bench.Service)
+		if err == nil {
+			device.Store(conn.Peer())
+		}
+		return conn, err
+	}
 	first, err := bench.FirstByte(ctx, dial)
 	if err != nil {
 		return nil, err
@@ -116,7 +123,7 @@ func (o *measure) measure(ctx context.Context, stack *bdt.Stack, id identity.ID,
 			P99:    inMilliseconds(q.P99),
 		})
 	}
-	peer, _ := stack.Peer(id)
+	peer, _ := stack.Peer(device.Load().ID())
 	r.Path, r.Addr = peer.Path.Kind, peer.Path.Remote
 	return r, nil
 }

@@ -45,7 +45,7 @@ func (o *caller) open(c *cobra.Command, target string) (*bdt.Stack, identity.ID,
 		if cfg.Device, err = keyfile.Load(o.key); err != nil {
 			return nil, identity.ID{}, err
 		}
-		cfg.StampFile = stampFile(o.key)
+		cfg.StampFile, cfg.OwnerFile = stampFile(o.key), ownerFile(o.key)
 	}
 	if cfg.Device != nil && cfg.Device.Device.ID() == ticket.Peer() {
 		return nil, identity.ID{}, command.Advise(
@@ -70,9 +70,9 @@ func parseTarget(s string) (identity.Ticket, error) {
 		return t, command.Advise(command.Usagef("%q is neither an id nor a ticket: %w", s, err),
 			"give the id or the ticket of the other side's 'ready' line, in quotes")
 	}
-	if id := t.Peer(); id.Type() != identity.TypeDevice {
-		return t, command.Advise(command.Usagef("%s is of type %s, not a device", s, id.Type()),
-			"give the id of a device: 'bdt id show' tells what an id names")
+	if id := t.Peer(); id.Type() != identity.TypeDevice && id.Type() != identity.TypePeople {
+		return t, command.Advise(command.Usagef("%s is of type %s, not a device or an owner", s, id.Type()),
+			"give the id of a device or an owner: 'bdt id show' tells what an id names")
 	}
 	return t, nil
 }
@@ -81,6 +81,9 @@ func parseTarget(s string) (identity.Ticket, error) {
 func stampFile(key string) string { return key + ".stamp" }
 
 func adviseOpen(err error) error {
+	if errors.Is(err, bdt.ErrOwnerFile) {
+		return command.Advise(err, "put back a copy of the file, or remove it: what it knew of revocations is then not known until a super node tells")
+	}
 	return command.Advise(err, "give a local address that is free with --listen, or leave it out")
 }
 
@@ -90,6 +93,9 @@ func adviseDial(err error) error {
 		cause  error
 		advice string
 	}{
+		{bdt.ErrOwnerNotFound, "check the id, and that a device of the owner is online at a common super node; or dial the owner's ticket: 'bdt zone show'"},
+		{bdt.ErrNoOOD, "the owner has to name a device that answers for it: 'bdt zone ood add'"},
+		{bdt.ErrRevoked, "the owner has revoked the device, or has to run 'bdt zone renew'"},
 		{bdt.ErrNotFound, "check the id, that 'bdt up' runs there, and that both use a common super node (or dial its ticket)"},
 		{bdt.ErrOffline, "check the super node, given by --sn or in the ticket: its id, its address, and that nothing blocks UDP to it"},
 		{bdt.ErrNoRoute, "name a super node with --sn ID@HOST:PORT, or dial a ticket; a loopback address takes --listen 127.0.0.1:0"},

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
+	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
 	"github.com/bdtnet/bdt/identity"
 )
@@ -17,11 +18,11 @@ type newIdentity struct {
 	name   string
 	owner  string // a file
 	people bool
-	valid  time.Duration
+	valid  flagvalue.Validity
 }
 
 func newIDNew() *cobra.Command {
-	var o newIdentity
+	o := newIdentity{valid: defaultValidity}
 	c := &cobra.Command{
 		Use:   "new --out FILE",
 		Short: "Make an identity and print its id",
@@ -30,7 +31,8 @@ its secret key, for you alone. Standard output is the id.
 
 The devices of one owner form a zone, and trust each other more than strangers. To
 make a device a member, name the owner's key file with --owner; the owner's key
-is needed only for this and stays where it is.`,
+is needed only for this and stays where it is. 'bdt zone' does all else with an owner,
+and enrols devices that are elsewhere.`,
 		Example: `  # A device of its own
   bdt id new --out laptop.pem --name laptop
 
@@ -49,10 +51,10 @@ is needed only for this and stays where it is.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "key `FILE` to write; it must not exist")
-	f.StringVar(&o.name, "name", "", fmt.Sprintf("`NAME` for people to read, at most %d bytes", identity.MaxName))
+	f.StringVar(&o.name, "name", "", nameUsage)
 	f.StringVar(&o.owner, "owner", "", "key `FILE` of the owner whose zone the device joins")
 	f.BoolVar(&o.people, "people", false, "make an owner, not a device")
-	f.DurationVar(&o.valid, "valid", 365*24*time.Hour, "how long an owner's word counts")
+	f.Var(&o.valid, "valid", "how long an owner's word counts, such as 90d")
 	return c
 }
 
@@ -65,31 +67,26 @@ func (o newIdentity) make(now time.Time) (identity.ID, error) {
 		return identity.ID{}, command.Usagef("--people and --owner exclude each other: an owner has no owner")
 	case len(o.name) > identity.MaxName:
 		return identity.ID{}, command.Usagef("--name of %d bytes, at most %d", len(o.name), identity.MaxName)
-	case o.people && o.valid <= 0:
-		return identity.ID{}, command.Usagef("--valid %v is over already", o.valid)
 	}
 	if o.people {
-		p, err := o.newPeople(now)
+		p, err := makeOwner(o.out, o.name, o.valid, now)
 		if err != nil {
 			return identity.ID{}, err
 		}
-		return p.People.ID(), keyfile.Explain(identity.SavePeople(o.out, p), o.out)
+		return p.ID(), nil
 	}
 	d, err := o.newDevice(now)
 	if err != nil {
 		return identity.ID{}, err
 	}
-	return d.Device.ID(), keyfile.Explain(identity.SaveDevice(o.out, d), o.out)
-}
-
-func (o newIdentity) newPeople(now time.Time) (*identity.LocalPeople, error) {
-	secret := identity.GenerateSecret()
-	p, err := identity.NewPeople(secret, identity.PeopleDesc{}, identity.PeopleBody{
-		Updated:    uint64(max(now.UnixMilli(), 1)),
-		ValidUntil: uint64(max(now.Add(o.valid).UnixMilli(), 1)),
-		Name:       o.name,
-	})
-	return &identity.LocalPeople{Secret: secret, People: p}, err
+	if err := identity.SaveDevice(o.out, d); err != nil || o.owner == "" {
+		return d.Device.ID(), keyfile.Explain(err, o.out)
+	}
+	owner, err := loadOwner(o.owner)
+	if err != nil {
+		return d.Device.ID(), err
+	}
+	return d.Device.ID(), keepOwner(o.out, owner)
 }
 
 // newDevice makes a device, a member of its owner's zone if it has one.

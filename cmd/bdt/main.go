@@ -29,7 +29,7 @@ others need to dial it, wherever it is, with the help of a super node (SN), whic
   bdt ping 'bdt:ID?sn=…'`,
 	}
 	c.PersistentFlags().BoolP("verbose", "v", false, "log to standard error what happens")
-	c.AddCommand(newID(), newUp(), newPing(), newBench(), newNetcheck(), newDemo())
+	c.AddCommand(newID(), newZone(), newUp(), newPing(), newBench(), newNetcheck(), newDemo())
 	return c
 }
 

@@ -72,6 +72,7 @@ func (o *ping) run(c *cobra.Command, target string) error {
 		return adviseDial(err)
 	}
 	conn.Close()
+	id = conn.Peer().ID() // an owner's device answers for it
 	if !o.asJSON {
 		fmt.Fprintf(out, "connected to %s in %s\n", id, milliseconds(time.Since(start)))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
+	"github.com/bdtnet/bdt/identity"
 )
 
 // slowOnline is how long to wait for a super node before saying that it takes long.
@@ -58,7 +60,7 @@ but gives devices outside the own zone at most 100 Mbit/s.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.key, "key", "", "key `FILE`, made if there is none (default: bdt/device.pem in your configuration directory)")
-	f.StringVar(&o.owner, "owner", "", "`FILE` of the zone's owner, with or without its secret: members of the zone are trusted")
+	f.StringVar(&o.owner, "owner", "", "`FILE` of the zone's owner, with or without its secret (default: what is known of it since 'bdt zone join')")
 	f.Var(&o.sns, "sn", "super node, ID@HOST:PORT; may be repeated")
 	f.Var(&o.listen, "listen", "local UDP address, IP:PORT or :PORT; may be repeated (default: any)")
 	f.Var(&o.endpoints, "endpoint", "public address at which this device can be reached; may be repeated")
@@ -140,16 +142,19 @@ func (o *up) config(c *cobra.Command) (bdt.Config, error) {
 	if made {
 		fmt.Fprintf(c.ErrOrStderr(), "made %s: keep a copy of it\n", o.key)
 	}
-	cfg.Device, cfg.StampFile = device, stampFile(o.key)
+	cfg.Device, cfg.StampFile, cfg.OwnerFile = device, stampFile(o.key), ownerFile(o.key)
 	if o.owner == "" {
 		return cfg, nil
 	}
 	if cfg.Owner, err = loadOwner(o.owner); err != nil {
 		return cfg, err
 	}
-	if err := cfg.Owner.Member(device.Device, time.Now()); err != nil {
+	err = cfg.Owner.Member(device.Device, time.Now())
+	if errors.Is(err, identity.ErrExpired) {
+		fmt.Fprintf(c.ErrOrStderr(), "what %s says has expired: no device is of the zone until a newer version comes\n", o.owner)
+	} else if err != nil {
 		return cfg, command.Advise(fmt.Errorf("%s is not of the zone of %s: %w", o.key, o.owner, err),
-			"make a device of the zone with 'bdt id new --owner', or renew the owner's file")
+			"make a device of the zone with 'bdt id new --owner', or enrol one with 'bdt zone enrol'")
 	}
 	return cfg, nil
 }

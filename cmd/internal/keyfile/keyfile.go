@@ -47,11 +47,17 @@ func Load(path string) (*identity.LocalDevice, error) {
 // LoadOrMake reads a device's key file, which it makes if there is none, with
 // its directory.
 func LoadOrMake(path string) (d *identity.LocalDevice, made bool, err error) {
+	return LoadOrMakeFor(path, identity.ID{}, "")
+}
+
+// LoadOrMakeFor is LoadOrMake with the owner and the name of the device that is
+// made.
+func LoadOrMakeFor(path string, owner identity.ID, name string) (d *identity.LocalDevice, made bool, err error) {
 	d, err = identity.LoadDevice(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return d, false, Explain(err, path)
 	}
-	if d, err = New(identity.DeviceDesc{}, identity.DeviceBody{}); err != nil {
+	if d, err = New(identity.DeviceDesc{Owner: owner}, identity.DeviceBody{Name: name}); err != nil {
 		return nil, false, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
