@@ -71,7 +71,7 @@ func parseTarget(s string) (identity.Ticket, error) {
 			"give the id or the ticket of the other side's 'ready' line, in quotes")
 	}
 	if id := t.Peer(); id.Type() != identity.TypeDevice && id.Type() != identity.TypePeople {
-		return t, command.Advise(command.Usagef("%s is of type %s, not a device or an owner", s, id.Type()),
+		return t, command.Advise(command.Usagef("%s is of type %s, not a device or an owner", s, t.ID.Type()),
 			"give the id of a device or an owner: 'bdt id show' tells what an id names")
 	}
 	return t, nil
