@@ -54,6 +54,10 @@ type Config struct {
 	// may end sooner. 0 means 15 s, negative means no bound.
 	DialTimeout time.Duration
 
+	// KeepAlive is the time between the packets that keep this device's mappings at its
+	// NAT. 0 finds out how long the NAT keeps them: 25 s at first, then 10 s to 2 minutes.
+	KeepAlive time.Duration
+
 	// MaxPeers bounds the remote devices held at once. 0 means 10,000.
 	// A stranger beyond it takes the place of a device with which there is no
 	// session, or none that was used in the last 10 minutes; if there is none

@@ -209,6 +209,7 @@ func (s *Stack) addSNLocked(ref identity.Ref) *snclient.Client {
 		Instance:   s.instance,
 		Visibility: wire.Visibility(s.cfg.Visibility),
 		Candidates: host{s}.registered,
+		KeepAlive:  s.keepAlive,
 		Handler:    &s.demux,
 		Logger:     s.log,
 	})
@@ -250,15 +251,30 @@ func (s *Stack) send(to netip.AddrPort, b []byte) error {
 
 // OpenFresh implements peer.Host.
 func (h host) OpenFresh(ctx context.Context, to netip.AddrPort) (*peer.Fresh, error) {
+	sock, release, err := h.openFresh(to)
+	if err != nil {
+		return nil, err
+	}
+	mapped, err := h.mapper.probe(ctx, sock)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &peer.Fresh{Info: h.link(sock, h.prefixes()), Mapped: mapped, Close: release}, nil
+}
+
+// openFresh opens a socket of the family of to, beside the stack's own. Whoever asked
+// calls release, which closes it.
+func (h host) openFresh(to netip.AddrPort) (sock *socket.Socket, release func() error, err error) {
 	if h.fresh.Add(1) > maxFresh {
 		h.fresh.Add(-1)
-		return nil, errTooManyFresh
+		return nil, nil, errTooManyFresh
 	}
 	any := netip.IPv6Unspecified()
 	if to.Addr().Is4() {
 		any = netip.IPv4Unspecified()
 	}
-	sock, err := socket.Open(socket.Config{
+	sock, err = socket.Open(socket.Config{
 		Network: h.cfg.Network,
 		Local:   netip.AddrPortFrom(any, 0),
 		Handler: &h.demux,
@@ -267,18 +283,12 @@ func (h host) OpenFresh(ctx context.Context, to netip.AddrPort) (*peer.Fresh, er
 	})
 	if err != nil {
 		h.fresh.Add(-1)
-		return nil, err
+		return nil, nil, err
 	}
-	closeOnce := sync.OnceValue(func() error {
+	return sock, sync.OnceValue(func() error {
 		defer h.fresh.Add(-1)
 		return sock.Close()
-	})
-	mapped, err := h.mapper.probe(ctx, sock)
-	if err != nil {
-		closeOnce()
-		return nil, err
-	}
-	return &peer.Fresh{Info: h.link(sock, h.prefixes()), Mapped: mapped, Close: closeOnce}, nil
+	}), nil
 }
 
 // RememberResponse implements peer.Host.

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,10 +15,6 @@ import (
 )
 
 const (
-	// mappingInterval is how often each socket asks where it is seen. It keeps
-	// NAT mappings alive: RFC 4787 §4.3 asks for 2 minutes at least, and NATs
-	// with 30 s are common.
-	mappingInterval = 25 * time.Second
 	// mappingRetry is the first wait for an answer; it doubles, and after
 	// mappingTries the next interval has to do.
 	mappingRetry = 500 * time.Millisecond
@@ -35,17 +30,26 @@ type mapper struct {
 	stack *Stack
 
 	mu     sync.Mutex
-	asked  map[stun.TransactionID]*socket.Socket // bounded by sockets × servers × tries
-	mapped map[*socket.Socket]netip.AddrPort
+	asked  map[stun.TransactionID]question // bounded by sockets × tries
+	mapped map[*socket.Socket]mapping
 	probes map[*socket.Socket]chan netip.AddrPort // of probe: where answers go, holding one
 	turn   context.CancelFunc                     // ends the turn of questions under way, or the pause after it
 }
 
+// A question is which socket asked which server.
+type question struct {
+	sock   *socket.Socket
+	server netip.AddrPort
+}
+
+// A mapping is where a server sees a socket.
+type mapping struct{ addr, server netip.AddrPort }
+
 func (m *mapper) init(s *Stack) {
 	*m = mapper{
 		stack:  s,
-		asked:  make(map[stun.TransactionID]*socket.Socket),
-		mapped: make(map[*socket.Socket]netip.AddrPort),
+		asked:  make(map[stun.TransactionID]question),
+		mapped: make(map[*socket.Socket]mapping),
 		probes: make(map[*socket.Socket]chan netip.AddrPort),
 	}
 }
@@ -58,7 +62,8 @@ func (m *mapper) run() {
 		m.turn = cancel
 		m.mu.Unlock()
 		m.ask(ctx)
-		pause := mappingInterval - time.Duration(rand.Int64N(int64(mappingInterval/10)))
+		pause := m.stack.KeepAlive() // which is for the mapping's sake, too
+		pause -= rand.N(pause / 10)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -81,7 +86,7 @@ func (m *mapper) askAgain() {
 func (m *mapper) ask(ctx context.Context) {
 	servers := m.servers(ctx)
 	m.mu.Lock()
-	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return m.probes[s] == nil })
+	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, q question) bool { return m.probes[q.sock] == nil })
 	m.mu.Unlock()
 	wait := mappingRetry
 	for try := range mappingTries {
@@ -103,9 +108,9 @@ func (m *mapper) ask(ctx context.Context) {
 func (m *mapper) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, sock := range m.asked {
-		if m.probes[sock] == nil {
-			delete(m.mapped, sock)
+	for _, q := range m.asked {
+		if m.probes[q.sock] == nil {
+			delete(m.mapped, q.sock)
 		}
 	}
 }
@@ -133,28 +138,22 @@ func (m *mapper) send(sock *socket.Socket, servers []netip.AddrPort, try int) bo
 	if len(mine) == 0 {
 		return false
 	}
-	id := stun.NewTransactionID()
-	m.mu.Lock()
-	m.asked[id] = sock
-	m.mu.Unlock()
+	server := mine[try%len(mine)]
+	id := m.expectID(question{sock, server})
 	// An error is as good as a lost packet: another server is asked next.
-	_ = sock.Send(mine[try%len(mine)], stun.AppendRequest(nil, id))
+	_ = sock.Send(server, stun.AppendRequest(nil, id))
 	return true
 }
 
 // probe returns where a socket is seen that is not one of the stack's own.
 func (m *mapper) probe(ctx context.Context, sock *socket.Socket) (netip.AddrPort, error) {
-	answer := make(chan netip.AddrPort, 1)
-	m.mu.Lock()
-	m.probes[sock] = answer
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.probes, sock)
-		maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return s == sock })
-	}()
-	servers := m.servers(ctx)
+	return m.probeAt(ctx, sock, m.servers(ctx))
+}
+
+// probeAt is probe with the servers to ask.
+func (m *mapper) probeAt(ctx context.Context, sock *socket.Socket, servers []netip.AddrPort) (netip.AddrPort, error) {
+	answer, stop := m.expect(sock)
+	defer stop()
 	wait := probeRetry
 	for try := 0; ; try++ {
 		if !m.send(sock, servers, try) {
@@ -171,6 +170,30 @@ func (m *mapper) probe(ctx context.Context, sock *socket.Socket) (netip.AddrPort
 	}
 }
 
+// expect has the first answer that comes to a socket, which is not one of the stack's own,
+// handed over, until stop is called.
+func (m *mapper) expect(sock *socket.Socket) (answer <-chan netip.AddrPort, stop func()) {
+	c := make(chan netip.AddrPort, 1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.probes[sock] = c
+	return c, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.probes, sock)
+		maps.DeleteFunc(m.asked, func(_ stun.TransactionID, q question) bool { return q.sock == sock })
+	}
+}
+
+// expectID returns an id for a request whose answer is to come to a socket.
+func (m *mapper) expectID(q question) stun.TransactionID {
+	id := stun.NewTransactionID()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked[id] = q
+	return id
+}
+
 // answered reports whether a request of this turn was answered: then none of
 // the socket's is open.
 func (m *mapper) answered(sock *socket.Socket, try int) bool {
@@ -179,8 +202,8 @@ func (m *mapper) answered(sock *socket.Socket, try int) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.asked {
-		if s == sock {
+	for _, q := range m.asked {
+		if q.sock == sock {
 			return false
 		}
 	}
@@ -216,10 +239,11 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.asked[id] != sock {
+	q := m.asked[id]
+	if q.sock != sock {
 		return
 	}
-	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, s *socket.Socket) bool { return s == sock })
+	maps.DeleteFunc(m.asked, func(_ stun.TransactionID, q question) bool { return q.sock == sock })
 	if probe := m.probes[sock]; probe != nil {
 		select {
 		case probe <- addr:
@@ -227,10 +251,15 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 		}
 		return
 	}
-	if m.mapped[sock] != addr {
-		m.mapped[sock] = addr
-		m.stack.workers.Go(m.stack.reregister)
-		nudge(m.stack.monitor.seen)
+	old := m.mapped[sock]
+	m.mapped[sock] = mapping{addr, q.server}
+	if old.addr == addr {
+		return
+	}
+	m.stack.workers.Go(m.stack.reregister)
+	nudge(m.stack.monitor.seen)
+	if old.server == q.server {
+		m.stack.workers.Go(m.stack.learner.mappingMoved)
 	}
 }
 
@@ -238,5 +267,9 @@ func (m *mapper) handle(sock *socket.Socket, b []byte) {
 func (m *mapper) addresses() []netip.AddrPort {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Collect(maps.Values(m.mapped))
+	list := make([]netip.AddrPort, 0, len(m.mapped))
+	for _, at := range m.mapped {
+		list = append(list, at.addr)
+	}
+	return list
 }

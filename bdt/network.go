@@ -151,6 +151,7 @@ func (m *monitor) changed() {
 	s.translator.prepare(host{s}.prefixes())
 	s.discovery.Load().Changed()
 	s.mapper.askAgain()
+	s.learner.networkChanged()
 	for _, p := range s.allPeers() {
 		p.NetworkChanged()
 	}

@@ -35,6 +35,7 @@ type Stack struct {
 	demux    demux
 	mapper   mapper
 	monitor  monitor
+	learner  learner
 	// discovery is nil before start, and always without multicast or with NoLAN.
 	discovery  atomic.Pointer[discovery.Service]
 	translator translator
@@ -122,6 +123,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.demux.init(s)
 	s.mapper.init(s)
 	s.monitor.init(s)
+	s.learner.init(s)
 	s.translator.stack = s
 	s.http = sync.OnceValue(s.newHTTPTransport)
 	return s, nil
@@ -165,6 +167,9 @@ func (s *Stack) start() error {
 	s.workers.Go(s.mapper.run)
 	s.workers.Go(s.keepOwners)
 	s.workers.Go(s.monitor.run)
+	if s.cfg.KeepAlive == 0 {
+		s.workers.Go(s.learner.run)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ref := range s.cfg.SNs {

@@ -119,7 +119,7 @@ func (s *Set) pickStandby(now time.Time) {
 		return
 	}
 	s.note(now, p, EventStandby, none)
-	if at := later(now, p.probedAt.Add(keepAlive)); !s.dormant && (p.checkAt.IsZero() || at.Before(p.checkAt)) {
+	if at := later(now, p.probedAt.Add(s.keepAlive)); !s.dormant && (p.checkAt.IsZero() || at.Before(p.checkAt)) {
 		p.checkAt = at
 	}
 }

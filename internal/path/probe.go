@@ -101,7 +101,7 @@ func (s *Set) HandleReply(now time.Time, l Link, from netip.AddrPort, r wire.Pro
 	} else if p.state == Suspect && !inDoubt {
 		s.setState(now, p, Valid, Answered)
 	}
-	p.checkAt = later(p.heldUntil, now.Add(s.jitter(keepAlive)))
+	p.checkAt = later(p.heldUntil, now.Add(s.jitter(s.keepAlive)))
 	if p.heldUntil.After(now) {
 		p.checkAt = p.heldUntil
 	} else {

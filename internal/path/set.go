@@ -72,6 +72,7 @@ type Set struct {
 	hintedAt   time.Time
 
 	// Liveness.
+	keepAlive  time.Duration
 	activity   time.Time // the last data, in either direction
 	sentAt     time.Time // the last data that was sent
 	dormant    bool
@@ -87,7 +88,7 @@ func New(c Config) *Set {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Set{rand: c.Rand}
+	return &Set{rand: c.Rand, keepAlive: keepAlive}
 }
 
 // link returns the link of a handle, or nil.
@@ -179,6 +180,10 @@ func (s *Set) SetNominator(now time.Time, nominator bool) {
 // mapping, from a punched one. It counts from the next reply on. The Set keeps the
 // slice and does not change it.
 func (s *Set) SetLocalCandidates(list []wire.Candidate) { s.local = list }
+
+// SetKeepAlive says how often the current path and the standby are probed, ± 10 %, from
+// their next probe on.
+func (s *Set) SetKeepAlive(d time.Duration) { s.keepAlive = d }
 
 // Poll does what is due and returns what to do, in order. The slice is the caller's.
 func (s *Set) Poll(now time.Time) []Action {

@@ -307,7 +307,7 @@ func (s *Set) endDoubt(now time.Time, why Reason) {
 	s.unanswered = time.Time{}
 	cur := s.current
 	cur.awaiting, cur.misses = false, 0
-	cur.checkAt = now.Add(s.jitter(keepAlive))
+	cur.checkAt = now.Add(s.jitter(s.keepAlive))
 	s.setState(now, cur, Valid, why)
 }
 

@@ -52,7 +52,7 @@ const (
 	// preferred to a valid one of a lesser kind.
 	provisionalGrace = 300 * time.Millisecond
 
-	keepAlive   = 25 * time.Second // of the current path and the standby, ± 10 %
+	keepAlive   = 25 * time.Second // of the current path and the standby, ± 10 %, unless SetKeepAlive says otherwise
 	expireAfter = 60 * time.Second // of the others, since they were heard
 
 	wins      = 3 // consecutive samples that a lower RTT takes

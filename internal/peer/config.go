@@ -58,6 +58,8 @@ type Host interface {
 	// Signallers are the servers to call a peer through, best first. It
 	// registers with refs: the SNs that the peer is known to use.
 	Signallers(refs []identity.Ref) []Signaller
+	// KeepAlive is the time between the probes that keep a path's mapping at our NAT.
+	KeepAlive() time.Duration
 	// Check finds out anew where the servers see us, unless that has just been done.
 	Check()
 	// OpenFresh opens a link of the family of to that nobody has sent to, and

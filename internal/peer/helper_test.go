@@ -137,6 +137,9 @@ func (r *rig) use(via ...Signaller) {
 	r.via = via
 }
 
+// KeepAlive implements Host.
+func (r *rig) KeepAlive() time.Duration { return 25 * time.Second }
+
 // Check implements Host.
 func (r *rig) Check() {
 	r.mu.Lock()

@@ -107,6 +107,7 @@ func (p *Peer) run() {
 	defer close(p.stopped)
 	p.setLocal()
 	p.untold = false // handshakes tell
+	p.paths.SetKeepAlive(p.cfg.Host.KeepAlive())
 	p.setLinks(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -32,6 +32,11 @@ func (p *Peer) CandidatesChanged() {
 	})
 }
 
+// KeepAliveChanged takes word that the host's KeepAlive has changed.
+func (p *Peer) KeepAliveChanged() {
+	p.ask(p.ctx, func(time.Time) { p.paths.SetKeepAlive(p.cfg.Host.KeepAlive()) })
+}
+
 // setLocal takes what this device is known to be reachable at, and reports whether
 // that has changed.
 func (p *Peer) setLocal() bool {
