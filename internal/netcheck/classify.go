@@ -20,7 +20,7 @@ func (f *family) classify(ctx context.Context, sock *socket.Socket, targets []ta
 		running sync.WaitGroup
 		seen    []observation
 		trial   trial
-		back    bool
+		back    tried
 	)
 	running.Go(func() { seen = f.observe(ctx, sock, targets) })
 	running.Go(func() { trial = f.tryFilter(ctx, main, targets) })
@@ -41,9 +41,6 @@ func (f *family) classify(ctx context.Context, sock *socket.Socket, targets []ta
 	found.Mapping = mapping(seen, f.local)
 	found.Filtering = filtering(trial.port, trial.address)
 	found.Hairpin = hairpin(back, found.Mapping, found.Filtering)
-	if found.NAT64 {
-		found.Hairpin = unknown(whyNAT64)
-	}
 	found.PortPreservation = preservation(f.kept, f.all)
 	if ctx.Err() != nil {
 		found.interrupt()
@@ -226,19 +223,18 @@ func (f *family) tryFar(ctx context.Context, sock *socket.Socket, mapped netip.A
 	return missed
 }
 
-// tryHairpin has two fresh sockets send to each other's mapping, and reports
-// whether anything came. They send to nothing else but where a server sees
-// them, and 3 packets of 20 bytes each.
-func (f *family) tryHairpin(ctx context.Context, main target) bool {
+// tryHairpin has two fresh sockets send to each other's mapping. They send to nothing
+// else but where a server sees them, and 3 packets of 20 bytes each.
+func (f *family) tryHairpin(ctx context.Context, main target) tried {
 	if f.local(main.observed) || !f.native(main) {
-		return false
+		return untried
 	}
 	var socks [2]*socket.Socket
 	var mapped [2]netip.AddrPort
 	for i := range socks {
 		var ok bool
-		if socks[i], mapped[i], ok = f.fresh(ctx, main); !ok || mapped[i].Addr().IsLoopback() {
-			return false
+		if socks[i], mapped[i], ok = f.fresh(ctx, main); !ok || !main.mayName(mapped[i].Addr()) {
+			return untried
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -255,5 +251,8 @@ func (f *family) tryHairpin(ctx context.Context, main target) bool {
 		})
 	}
 	trying.Wait()
-	return back[0] || back[1]
+	if back[0] || back[1] {
+		return came
+	}
+	return missed
 }

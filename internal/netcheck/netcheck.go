@@ -128,7 +128,20 @@ func (t *target) secondPort() netip.AddrPort {
 // hasAddress2 reports whether the server has another address.
 func (t *target) hasAddress2() bool {
 	a := t.other.Addr()
-	return t.other.IsValid() && !a.IsUnspecified() && a != t.addr.Addr() && a.Is4() == t.addr.Addr().Is4()
+	return t.other.IsValid() && a != t.addr.Addr() && a.Is4() == t.addr.Addr().Is4() && t.mayName(a)
+}
+
+// mayName reports whether to believe a server that an address is its own, or ours, so far as to
+// send to it: no server gets packets into a network that it is not in itself.
+func (t *target) mayName(a netip.Addr) bool {
+	own := t.addr.Addr()
+	switch {
+	case a.IsLoopback():
+		return own.IsLoopback()
+	case a.IsPrivate():
+		return own.IsPrivate()
+	}
+	return a.IsGlobalUnicast()
 }
 
 // examine examines the family, and notes how the servers are reached.

@@ -16,7 +16,7 @@ const (
 	whySecondPort   = "address-dependent or address-and-port-dependent: to tell takes a server with two ports"
 	whyNotReached   = "the servers give no other way to send to a mapping"
 	whyContradicted = "the answers contradict each other: packets were lost, or there are several NATs"
-	whyNAT64        = "the NAT64's own addresses are IPv4"
+	whyNoMapping    = "there is no mapping that could be sent to"
 	whyHairpin      = "mappings depend on the destination: that nothing came back may have other reasons"
 )
 
@@ -102,14 +102,16 @@ func filtering(port, address tried) Verdict {
 	return unknown(whyNotReached)
 }
 
-// hairpin says whether a NAT turns around what is sent to its own mappings,
-// given whether something came back. Nothing comes back either if the filter is in
-// the way, which could only be opened if the mapping were known in advance.
-func hairpin(back bool, mapping, filtering Verdict) Verdict {
+// hairpin says whether a NAT turns around what is sent to its own mappings, given
+// what became of that. Nothing comes back either if the filter is in the way, which
+// could only be opened if the mapping were known in advance.
+func hairpin(back tried, mapping, filtering Verdict) Verdict {
 	switch {
 	case mapping.Value == None:
 		return Verdict{Value: None}
-	case back:
+	case back == untried:
+		return unknown(whyNoMapping)
+	case back == came:
 		return Verdict{Value: Yes}
 	case mapping.Value == EndpointIndependent || filtering.Value == EndpointIndependent:
 		return Verdict{Value: No}
