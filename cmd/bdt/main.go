@@ -28,8 +28,17 @@ others need to dial it, wherever it is, with the help of a super node (SN), whic
   # … and another, anywhere, sends them, to the ticket that up has printed
   bdt ping 'bdt:ID?sn=…'`,
 	}
-	c.PersistentFlags().BoolP("verbose", "v", false, "log to standard error what happens")
-	c.AddCommand(newID(), newZone(), newUp(), newPing(), newBench(), newNetcheck(), newDemo())
+	configure(c)
+	c.AddCommand(
+		newID(),
+		newZone(),
+		newUp(),
+		newPing(),
+		newBench(),
+		newNetcheck(),
+		newDemo(),
+		newConfig(),
+	)
 	return c
 }
 
@@ -37,7 +46,7 @@ others need to dial it, wherever it is, with the help of a super node (SN), whic
 // everything.
 func logger(c *cobra.Command) *slog.Logger {
 	level := slog.LevelWarn
-	if verbose, _ := c.Flags().GetBool("verbose"); verbose {
+	if v := c.Flags().Lookup("verbose"); v != nil && v.Value.String() == "true" {
 		level = slog.LevelDebug
 	}
 	return command.Logger(c.ErrOrStderr(), level)
