@@ -1,0 +1,74 @@
+// Package pipe is two streams that are one: what comes out of either goes into the
+// other, and each direction ends on its own.
+package pipe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+)
+
+// A Stream is a connection whose directions can be closed one by one.
+type Stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// Join joins two streams until both directions are over, or ctx is, and closes them.
+// It returns what went wrong on the way, unless it was ctx.
+func Join(ctx context.Context, a, b Stream) error {
+	stop := context.AfterFunc(ctx, func() {
+		abandon(a)
+		abandon(b)
+	})
+	defer stop()
+	var ways sync.WaitGroup
+	var there, back error
+	ways.Go(func() { there = move(a, b) })
+	back = move(b, a)
+	ways.Wait()
+	err := errors.Join(there, back)
+	if err != nil {
+		abandon(a)
+		abandon(b)
+	}
+	a.Close()
+	b.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// move copies to its end, and passes that on. If it fails both streams are abandoned:
+// half of what was said must not look like the whole.
+func move(to, from Stream) error {
+	_, err := io.Copy(writer{to}, from)
+	if err == nil {
+		err = to.CloseWrite()
+	}
+	if err != nil {
+		abandon(to)
+		abandon(from)
+	}
+	return err
+}
+
+// writer hides that a connection can read from another by itself, which for some of
+// them ends in the wrong error.
+type writer struct{ io.Writer }
+
+// abandon breaks a stream off, so that its other end sees that something is missing.
+func abandon(s Stream) {
+	switch s := s.(type) {
+	case interface{ Reset(uint32) }:
+		s.Reset(0)
+	case *net.TCPConn:
+		s.SetLinger(0)
+		s.Close()
+	default:
+		s.Close()
+	}
+}
