@@ -55,6 +55,8 @@ var wrapped = map[string]string{
 	"github.com/pion/stun/v3":        "internal/stun",
 	"github.com/spf13/cobra":         "cmd/...",
 	"github.com/schollz/progressbar": "cmd/...",
+	"github.com/goccy/go-yaml":       "cmd/...",
+	"rsc.io/qr":                      "cmd/...",
 }
 
 func TestImports(t *testing.T) {

@@ -97,14 +97,18 @@ type effective struct {
 	entries []config.Entry
 }
 
-// applySettings gives a command's settings their values.
+// applySettings gives a command's settings their values. An error is one of usage: where
+// they come from, something is wrong.
 func applySettings(c *cobra.Command) (effective, error) {
 	file, err := loadConfig(c)
 	if err != nil {
-		return effective{}, err
+		return effective{}, &command.UsageError{Err: err}
 	}
 	entries, err := settings.Apply(c.Flags(), os.LookupEnv, file)
-	return effective{file, entries}, command.Advise(err, "'bdt config show' tells what is set where; flags come before the environment, and that before the file")
+	if err != nil {
+		return effective{}, &command.UsageError{Err: command.Advise(err, "'bdt config --help' shows how settings are written")}
+	}
+	return effective{file, entries}, nil
 }
 
 // loadConfig reads the configuration file that flags or environment name, or else

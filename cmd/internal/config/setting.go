@@ -165,8 +165,8 @@ func (t Table) Unknown(environ []string, others ...string) []Guess {
 	}
 	var list []Guess
 	for _, line := range environ {
-		name, _, _ := strings.Cut(line, "=")
-		if strings.HasPrefix(name, Prefix) && !slices.Contains(known, name) {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, Prefix) && value != "" && !slices.Contains(known, name) {
 			list = append(list, Guess{name, nearest(name, known)})
 		}
 	}
