@@ -139,9 +139,25 @@ func (o *snBench) run(c *cobra.Command) error {
 	return nil
 }
 
-// measure runs the phases.
+// measure runs the phases, and restarts the super node if that is asked for.
 func (o *snBench) measure(c *cobra.Command, target *target, load *snload.Load, r *snReport) error {
-	ctx := c.Context()
+	ctx, done := c.Context(), func() {}
+	if target.child != nil {
+		ctx, done = target.child.during(ctx)
+	}
+	err := o.phases(ctx, c, target, load, r)
+	if cause := context.Cause(ctx); cause != nil && c.Context().Err() == nil {
+		err = cause
+	}
+	done()
+	if err == nil && o.restart && load.Online() > 0 {
+		err = o.restartSN(c, target, load, r)
+	}
+	return err
+}
+
+// phases runs the phases.
+func (o *snBench) phases(ctx context.Context, c *cobra.Command, target *target, load *snload.Load, r *snReport) error {
 	show := terminal.New(c.ErrOrStderr(), os.Getenv)
 	counted := func(label string, total int, run func(snload.Progress) error) error {
 		bar := show.Counter(label, int64(total))
@@ -189,9 +205,6 @@ func (o *snBench) measure(c *cobra.Command, target *target, load *snload.Load, r
 		if ctx.Err() != nil || load.Online() == 0 {
 			return ctx.Err()
 		}
-	}
-	if o.restart {
-		return o.restartSN(c, target, load, r)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,8 +127,11 @@ type childSN struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Reader
-	ended bool
+	ended chan struct{} // closed when the process has ended
 }
+
+// errSNEnded is when the super node has ended and was not told to.
+var errSNEnded = errors.New("the super node of the bench has ended")
 
 // startChild starts a super node on an address of this machine, with its files in a directory.
 func startChild(c *cobra.Command, dir string, listen netip.AddrPort) (*childSN, error) {
@@ -135,7 +139,7 @@ func startChild(c *cobra.Command, dir string, listen netip.AddrPort) (*childSN, 
 	if err != nil {
 		return nil, err
 	}
-	s := &childSN{cmd: exec.Command(program)}
+	s := &childSN{cmd: exec.Command(program), ended: make(chan struct{})}
 	s.cmd.Args = []string{os.Args[0], "bench", "sn-serve", "--key", filepath.Join(dir, "sn.pem"), "--listen", listen.String()}
 	if verbose, _ := c.Flags().GetBool("verbose"); verbose {
 		s.cmd.Args = append(s.cmd.Args, "-v")
@@ -152,6 +156,10 @@ func startChild(c *cobra.Command, dir string, listen netip.AddrPort) (*childSN, 
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
+	go func() { // ends with the process, which stop waits for
+		s.cmd.Wait() // its status is of no interest
+		close(s.ended)
+	}()
 	line, err := s.out.ReadString('\n')
 	if err == nil {
 		s.Ref, err = identity.ParseRef(strings.TrimSpace(line))
@@ -166,25 +174,40 @@ func startChild(c *cobra.Command, dir string, listen netip.AddrPort) (*childSN, 
 // measure asks the super node.
 func (s *childSN) measure() (u snUsage, err error) {
 	if _, err := io.WriteString(s.in, "\n"); err != nil {
-		return u, fmt.Errorf("the super node has ended: %w", err)
+		return u, fmt.Errorf("%w: %w", errSNEnded, err)
 	}
 	line, err := s.out.ReadBytes('\n')
 	if err != nil {
-		return u, fmt.Errorf("the super node has ended: %w", err)
+		return u, fmt.Errorf("%w: %w", errSNEnded, err)
 	}
 	return u, json.Unmarshal(line, &u)
 }
 
-// stop ends the process by a signal and waits for it.
+// stop ends the process by a signal, if it has not ended, and waits for it.
 func (s *childSN) stop(sig os.Signal) error {
-	if s.ended {
-		return nil
-	}
-	s.ended = true
 	err := s.cmd.Process.Signal(sig)
-	s.cmd.Wait() // its status is of no interest
-	if errors.Is(err, os.ErrProcessDone) {
+	if err == nil || errors.Is(err, os.ErrProcessDone) {
+		<-s.ended
 		return nil
 	}
-	return err
+	return fmt.Errorf("stopping the super node: %w", err)
+}
+
+// during returns a context that ends with the process, too, and a function to
+// call when it is no longer needed.
+func (s *childSN) during(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() { // ends with the context or the process
+		defer close(watched)
+		select {
+		case <-s.ended:
+			cancel(errSNEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-watched
+	}
 }
