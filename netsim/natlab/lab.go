@@ -149,9 +149,14 @@ func (l *Lab) Connect(lower, upper *Node, addrs ...string) {
 	upper.must(upper.ns.ip("link add name %s type veth peer name %s netns %s", port, uplink, lower.ns.path))
 	upper.must(upper.ns.ip("link set %s master %s up", port, bridge))
 	lower.must(lower.ns.ip("link set %s up", uplink))
+	var routed [2]bool // IPv4, IPv6: the first address of each family leads out
 	for _, p := range lower.addrs {
 		lower.must(lower.ns.ip("address add %v dev %s nodad", p, uplink))
-		lower.must(lower.ns.ip("route add default via %v", gateway(p)))
+		family := min(p.Addr().BitLen()/64, 1)
+		if !routed[family] {
+			lower.must(lower.ns.ip("route add default via %v", gateway(p)))
+		}
+		routed[family] = true
 	}
 	upper.must(upper.ns.await(port))
 	upper.must(upper.ns.await(bridge))
