@@ -45,6 +45,7 @@ type Verdict struct {
 
 // A NetFamily is how one family of addresses works here.
 type NetFamily struct {
+	Asked  bool         `json:"asked"`  // there is an SN to ask over it, and a socket to ask from
 	Works  bool         `json:"works"`  // an SN answered over it
 	NAT64  bool         `json:"nat64"`  // of IPv6: SNs are reached through a NAT64 alone, and Global is its IPv4 address
 	Local  []netip.Addr `json:"local"`  // global addresses of the interfaces, private ones among them
@@ -238,6 +239,7 @@ func reach(r netcheck.Reach) Reach {
 func family(f netcheck.Family) NetFamily {
 	return NetFamily{
 		Local:            []netip.Addr{},
+		Asked:            f.Asked,
 		Works:            f.Works,
 		NAT64:            f.NAT64,
 		Global:           f.Observed.Addr(),

@@ -136,12 +136,15 @@ func writeNetReport(w io.Writer, r *bdt.NetReport) {
 
 // writeFamily writes what was found out about IPv4 or IPv6.
 func writeFamily(row func(name, format string, args ...any), name string, f bdt.NetFamily) {
-	if !f.Works {
-		why := f.Mapping.Why
-		if len(f.Local) == 0 {
-			why = "this machine has no such address"
-		}
-		row(name, "no (%s)", why)
+	switch {
+	case !f.Asked:
+		row(name, "unknown (%s)", f.Mapping.Why)
+		return
+	case !f.Works && len(f.Local) == 0:
+		row(name, "no (this machine has no such address)")
+		return
+	case !f.Works:
+		row(name, "no (%s)", f.Mapping.Why)
 		return
 	}
 	nat64 := ""
@@ -201,11 +204,11 @@ func netAdvice(r *bdt.NetReport) (lines []string) {
 		add("the IPv4 NAT maps each destination to another port (\"symmetric\"): to peers behind such a NAT there is no direct path over IPv4;" +
 			" IPv6, a port forwarding with --endpoint, or \"full cone\" in the router's settings helps")
 	case "unknown":
-		if r.IPv4.Works {
+		if r.IPv4.Works && len(r.SNs) == 1 {
 			add("to tell how the IPv4 NAT maps, name another super node, too (--sn)")
 		}
 	}
-	if r.IPv4.Works && !r.IPv6.Works {
+	if r.IPv4.Works && r.IPv6.Asked && !r.IPv6.Works {
 		add("IPv6 does not work here: with it most paths would need no punching")
 	}
 	return lines

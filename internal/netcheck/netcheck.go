@@ -149,8 +149,11 @@ func (f *family) examine(ctx context.Context, servers []Server) (Family, error) 
 	defer f.close()
 	targets := f.targets()
 	i := slices.IndexFunc(f.cfg.Bind, func(a netip.Addr) bool { return a.Is4() == f.is4 })
-	if i < 0 || len(targets) == 0 {
-		return nothing(whyNotAsked), nil
+	switch {
+	case len(targets) == 0:
+		return nothing(whyNoServer), nil
+	case i < 0:
+		return nothing(whyNoBind), nil
 	}
 	f.bind = f.cfg.Bind[i]
 	f.firstPort = minPort + rand.IntN(maxPort-minPort)

@@ -7,14 +7,15 @@ type observation struct{ by, mapped netip.AddrPort }
 
 // Why a kind of mapping or filtering is not known.
 const (
-	whyNotAsked     = "there is no server with such an address, or no local address to ask from"
+	whyNoServer     = "no super node has such an address"
+	whyNoBind       = "this device has no socket for such addresses"
 	whyNoSocket     = "no socket could be opened"
 	whyInterrupted  = "the time was over before it was known"
-	whyNoAnswer     = "no server answered"
-	whyOnePort      = "one address and one port of a server tell nothing: that takes a second port, or a second server"
-	whyOneAddress   = "endpoint-independent or address-dependent: to tell takes a server with two addresses, or a second server"
-	whySecondPort   = "address-dependent or address-and-port-dependent: to tell takes a server with two ports"
-	whyNotReached   = "the servers give no other way to send to a mapping"
+	whyNoAnswer     = "no super node answered"
+	whyOnePort      = "one address and one port of a super node tell nothing: that takes a second port, or a second super node"
+	whyOneAddress   = "endpoint-independent or address-dependent: to tell takes a super node with two addresses, or a second super node"
+	whySecondPort   = "address-dependent or address-and-port-dependent: to tell takes a super node with two ports"
+	whyNotReached   = "the super nodes give no other way to send to a mapping"
 	whyContradicted = "the answers contradict each other: packets were lost, or there are several NATs"
 	whyNoMapping    = "there is no mapping that could be sent to"
 	whyHairpin      = "mappings depend on the destination: that nothing came back may have other reasons"
