@@ -16,7 +16,7 @@ go list -f '{{.Dir}} {{.ImportPath}}' ./... | while read -r dir pkg; do
 	for target in $("$tmp/test" -test.list '^Fuzz'); do
 		echo "fuzz $pkg $target"
 		status=0
-		"$tmp/test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
+		"$tmp/test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" -test.fuzzminimizetime 1s \
 			-test.fuzzcachedir "$cache/$pkg" </dev/null >"$tmp/log" 2>&1 || status=$?
 		cat "$tmp/log"
 		[ "$status" -ne 0 ] || continue
