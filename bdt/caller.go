@@ -15,9 +15,9 @@ import (
 // A caller may claim to be of a zone whose owner's object is not at hand. Its
 // methods then wait for super nodes to give it, 3 seconds at most.
 type Caller struct {
-	Device *identity.Device // nil: nobody
-	stack  *Stack           // that serves; nil: it knows nobody
-	relied *atomic.Bool     // set when the device is found to be of its owner's zone; nil: not wanted
+	Device *identity.Device                 // nil: nobody
+	stack  *Stack                           // that serves; nil: it knows nobody
+	relied *atomic.Pointer[identity.People] // gets by what the device was found to be of its owner's zone; nil: not wanted
 }
 
 // caller is a device as this stack's policies see it.
@@ -53,12 +53,13 @@ func (c Caller) MemberOf(owner identity.ID) bool {
 		return false
 	}
 	c.stack.resolve(owner)
-	if !c.stack.book.member(owner, c.Device) {
+	p := c.stack.book.newest(owner)
+	if p.Member(c.Device, time.Now()) != nil {
 		return false
 	}
 	c.stack.book.rely(owner, time.Now())
 	if c.relied != nil {
-		c.relied.Store(true)
+		c.relied.Store(p)
 	}
 	return true
 }

@@ -128,6 +128,23 @@ func ExampleStack_Listen() {
 	// Output: you asked for /news
 }
 
+// A policy can be read from text, as from a command line. Several add up.
+func ExampleParseAccess() {
+	access, err := bdt.ParseAccess("zone,everyone:r")
+	if err != nil {
+		log.Fatal(err)
+	}
+	stranger := exampleStack()
+	defer stranger.Close()
+	rights := access(bdt.Caller{Device: stranger.Device()})
+	fmt.Println(rights, rights.Has(bdt.MayRead), rights.Has(bdt.MayWrite))
+	_, err = bdt.ParseAccess("neighbours")
+	fmt.Println(err)
+	// Output:
+	// read true false
+	// "neighbours" is neither everyone, zone, friends or nobody, nor an id: identity: id of 10 characters, not 44: malformed
+}
+
 // A policy admits by what the caller has proven to be. Who is refused is not
 // told whether there is such a service.
 func ExampleAccess() {

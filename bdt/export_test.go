@@ -61,3 +61,10 @@ func (s *Stack) Owners() int {
 	defer s.book.mu.Unlock()
 	return len(s.book.owners)
 }
+
+// ForgetOwner takes an owner out of the stack's book, as for want of room.
+func (s *Stack) ForgetOwner(id identity.ID) {
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	delete(s.book.owners, id)
+}

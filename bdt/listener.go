@@ -195,7 +195,7 @@ func (l *Listener) offer(c *Conn) {
 type streams struct {
 	session session.Session
 	device  *identity.Device
-	relied  atomic.Bool // a policy has let the device in as a member of its owner's zone
+	relied  atomic.Pointer[identity.People] // by what a policy has let the device in as a member of its owner's zone; nil: none has
 
 	mu    sync.Mutex
 	cause error // why the session ended

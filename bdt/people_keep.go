@@ -1,6 +1,7 @@
 package bdt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -303,14 +304,16 @@ func (s *Stack) enforce(p, before *identity.People) {
 // outlived reports whether a policy has let a session's device in as a member of a
 // zone that it is no member of now.
 func (s *Stack) outlived(ss *streams) bool {
-	owner := ss.device.Owner()
-	if !ss.relied.Load() {
+	relied := ss.relied.Load()
+	switch {
+	case relied == nil:
 		return false
-	}
-	if owner == s.book.own() {
+	case relied.ID() == s.book.own():
 		return !s.book.inOwnZone(ss.device)
 	}
-	return !s.book.member(owner, ss.device)
+	// The book may have had to forget the owner.
+	p := cmp.Or(s.book.newest(relied.ID()), relied)
+	return p.Member(ss.device, time.Now()) != nil
 }
 
 // sessionsOf returns the sessions with devices that name an owner; the zero id

@@ -458,3 +458,22 @@ func TestPublishAndFindOwner(t *testing.T) {
 		wantOp(t, err, "find owner", context.DeadlineExceeded)
 	})
 }
+
+// A membership that was relied on ends with the owner's word though the book has
+// had to forget the owner, and not before.
+func TestMembershipOfAForgottenOwner(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		z := newZone(t, 20*time.Minute)
+		member := w.open("member", w.public("member", time.Millisecond, "203.0.113.11"), inZone(z, z.member("member")))
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"))
+		defer closeAll(t, server, member)
+		time.Sleep(time.Second)
+		theirs, _ := connect(t, member, listenFor(t, server, "s", bdt.Only(z.people.ID())))
+		server.ForgetOwner(z.people.ID())
+		start := time.Now()
+		wantOp(t, readByte(theirs), "read", bdt.ErrDenied)
+		if took := time.Since(start); took < 19*time.Minute || took > 21*time.Minute {
+			t.Errorf("ended after %v", took)
+		}
+	})
+}
