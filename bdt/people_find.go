@@ -22,7 +22,8 @@ const (
 	// policy waits for a new one, for there may be revocations.
 	staleAge = 90 * time.Minute
 	// eagerAge is how old it may be before the next device that is found to be of the
-	// zone has the SNs asked again, in the background.
+	// zone, or one that is let in on the strength of it, has the SNs asked again, in the
+	// background.
 	eagerAge = 5 * time.Minute
 )
 

@@ -14,8 +14,9 @@ import (
 
 const (
 	// refreshEvery is how often SNs are asked for newer versions, give or take a
-	// quarter: what an owner revokes is in force after at most 75 minutes, on a
-	// device that is online.
+	// quarter. While a session relies on an owner's word they are asked after eagerAge,
+	// and so when another device begins to: that is how long a revoked one may
+	// go on at most.
 	refreshEvery = time.Hour
 	// retryEvery is how soon an SN that did not answer is asked again, give or take
 	// a quarter.
@@ -331,11 +332,15 @@ func (s *Stack) sessionsOf(owner identity.ID) []*streams {
 }
 
 // dropOutlived ends the sessions whose devices were let in by an owner's word that
-// counts no more, because it has expired.
+// counts no more, because it has expired, and keeps up with the owners of the
+// others.
 func (s *Stack) dropOutlived() {
+	now := time.Now()
 	for _, ss := range s.sessionsOf(identity.ID{}) {
 		if s.outlived(ss) {
 			s.revoke(ss)
+		} else if relied := ss.relied.Load(); relied != nil {
+			s.book.rely(relied.ID(), now)
 		}
 	}
 }
