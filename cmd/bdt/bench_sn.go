@@ -23,9 +23,14 @@ import (
 const (
 	maxLoadDevices = 500_000
 	maxLoadAtOnce  = 4096
+	maxFlood       = 1_000_000
 	// loadSockets is how many sockets, and on Linux networks of loopback addresses, the
 	// devices of a bench are spread over.
 	loadSockets = 16
+	loadNet     = 1 // 127.1.N.1
+	// floodSources is from how many networks a flood comes.
+	floodSources = 64
+	floodNet     = 2
 	// reachSample is how many devices are called after a restart before all are.
 	reachSample = 1000
 	// reachTimeout bounds the wait for all devices to be back.
@@ -41,6 +46,7 @@ type snBench struct {
 	sn       string // empty: one of its own
 	pid      int
 	yes      bool
+	flood    int // initiations a second
 	restart  bool
 	kill     bool
 	asJSON   bool
@@ -74,6 +80,7 @@ A thousand devices need about 25 MB here, and a second or two to come online.`,
 	f.StringVar(&o.sn, "sn", "", "super node to load, ID@HOST:PORT (default: one of its own)")
 	f.IntVar(&o.pid, "sn-pid", 0, "`PID` of that super node, if it runs on this machine, to read its processor time and memory")
 	f.BoolVar(&o.yes, "yes", false, "load a super node that is not on this machine")
+	f.IntVar(&o.flood, "flood", 0, "then flood it with this `MANY` forged handshakes a second, while devices ping")
 	f.BoolVar(&o.restart, "restart", false, "then restart the super node, and tell when all devices can be called again")
 	f.BoolVar(&o.kill, "kill", false, "restart it by SIGKILL, not SIGTERM")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
@@ -91,8 +98,10 @@ func (o *snBench) check() error {
 		return command.Usagef("--duration must be at least 10ms, and --rest not negative")
 	case o.sn == "" && o.pid != 0:
 		return command.Usagef("--sn-pid is for a super node that --sn names")
-	case o.sn != "" && o.restart:
-		return command.Usagef("--restart is for the super node that the bench starts: leave out --sn")
+	case o.flood < 0 || o.flood > maxFlood:
+		return command.Usagef("--flood must be from 0 to %d", maxFlood)
+	case o.sn != "" && (o.restart || o.flood > 0):
+		return command.Usagef("--restart and --flood are for the super node that the bench starts: leave out --sn")
 	case o.kill && !o.restart:
 		return command.Usagef("--kill says how to restart: add --restart")
 	}
@@ -148,6 +157,9 @@ func (o *snBench) measure(c *cobra.Command, target *target, load *snload.Load, r
 	err := o.phases(ctx, c, target, load, r)
 	if cause := context.Cause(ctx); cause != nil && c.Context().Err() == nil {
 		err = cause
+	}
+	if err == nil && o.flood > 0 && load.Online() > 0 {
+		err = o.floodSN(ctx, target, load, r)
 	}
 	done()
 	if err == nil && o.restart && load.Online() > 0 {
@@ -207,6 +219,36 @@ func (o *snBench) phases(ctx context.Context, c *cobra.Command, target *target, 
 		}
 	}
 	return nil
+}
+
+// floodSN floods the super node, and measures what it makes of that.
+func (o *snBench) floodSN(ctx context.Context, target *target, load *snload.Load, r *snReport) error {
+	before, err := target.measure()
+	if err != nil {
+		return err
+	}
+	sent, pings, err := load.Flood(ctx, o.duration, o.flood, loopback(floodNet, floodSources), o.atOnce, nil)
+	if err != nil {
+		return err
+	}
+	after, err := target.measure()
+	if err != nil {
+		return err
+	}
+	cpu := after.CPU - before.CPU
+	r.add("pings, in a flood", pings, cpu)
+	f := &snFlood{
+		Sent:       sent,
+		Handshakes: after.Handshakes - before.Handshakes,
+		Cookies:    after.Cookies - before.Cookies,
+		Dropped:    after.Limited - before.Limited + after.Overload - before.Overload,
+		Seconds:    pings.Elapsed.Seconds(),
+	}
+	if cpu > 0 {
+		f.RefusedPerCPU = float64(f.Cookies+f.Dropped) / cpu.Seconds()
+	}
+	r.Flood = f
+	return ctx.Err()
 }
 
 // restartSN restarts the super node, and measures how long it takes until the
@@ -292,9 +334,19 @@ func localAddrs(ref identity.Ref) []netip.AddrPort {
 	if !ok || !a.Addr().IsLoopback() || !a.Addr().Is4() || runtime.GOOS != "linux" {
 		return nil
 	}
-	var list []netip.AddrPort
-	for i := range loadSockets {
-		list = append(list, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(1 + i), 1}), 0))
+	return loopback(loadNet, loadSockets)
+}
+
+// loopback are some addresses of this machine, each in a /24 of its own if Linux
+// has them.
+func loopback(net, n int) []netip.AddrPort {
+	list := make([]netip.AddrPort, n)
+	for i := range list {
+		a := [4]byte{127, byte(net), byte(i), 1}
+		if runtime.GOOS != "linux" {
+			a = [4]byte{127, 0, 0, 1}
+		}
+		list[i] = netip.AddrPortFrom(netip.AddrFrom4(a), 0)
 	}
 	return list
 }

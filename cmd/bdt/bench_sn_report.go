@@ -16,6 +16,7 @@ type snReport struct {
 	AtOnce  int        `json:"at_once"`
 	Phases  []snPhase  `json:"phases"`
 	Memory  *snMemory  `json:"memory,omitempty"` // absent: not known
+	Flood   *snFlood   `json:"flood,omitempty"`
 	Restart *snRestart `json:"restart,omitempty"`
 }
 
@@ -44,6 +45,18 @@ type snMemory struct {
 	Devices  int   `json:"devices"`
 	Heap     int64 `json:"heap_bytes,omitempty"` // in use; absent: not known
 	Resident int64 `json:"resident_bytes"`
+}
+
+// A snFlood is what the super node made of a flood of forged handshakes.
+type snFlood struct {
+	Sent       uint64  `json:"sent"`
+	Seconds    float64 `json:"seconds"`
+	Handshakes uint64  `json:"handshakes"` // for which it did Diffie–Hellman
+	Cookies    uint64  `json:"cookies"`    // that it answered with a cookie
+	Dropped    uint64  `json:"dropped"`    // that it received and did not answer
+	// RefusedPerCPU is cookies and drops for each second of its processor time, in which it did the
+	// Diffie–Hellman and answered pings, too.
+	RefusedPerCPU float64 `json:"refused_per_sn_cpu_s"`
 }
 
 // A snRestart is how the devices came back after a restart, in seconds since
@@ -118,6 +131,10 @@ func (r *snReport) write(w io.Writer) {
 			fmt.Fprintf(w, "%d bytes in use, ", m.Heap)
 		}
 		fmt.Fprintf(w, "%d resident\n", m.Resident)
+	}
+	if f := r.Flood; f != nil {
+		fmt.Fprintf(w, "flood: of %d forged handshakes, %.0f a second, %d cost Diffie–Hellman (%.0f a second), %d earned a cookie, %d nothing; %.0f refused a CPU second\n",
+			f.Sent, float64(f.Sent)/f.Seconds, f.Handshakes, float64(f.Handshakes)/f.Seconds, f.Cookies, f.Dropped, f.RefusedPerCPU)
 	}
 	if s := r.Restart; s != nil {
 		how := "SIGTERM"

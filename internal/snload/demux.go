@@ -48,7 +48,7 @@ func (n *names[K]) get(name K) *device {
 }
 
 // sending looks at a packet that a device sends.
-func (x *demux) sending(d *device, b []byte) {
+func (x *demux) sending(d *device, to netip.AddrPort, b []byte) {
 	t, err := wire.ControlType(b)
 	if err != nil {
 		return
@@ -58,6 +58,7 @@ func (x *demux) sending(d *device, b []byte) {
 		if h, err := wire.ParseSealedHeader(b); err == nil {
 			if old := d.remote.Swap(h.Receiver); old != h.Receiver {
 				x.remote.replace(old, h.Receiver, d)
+				d.to.Store(&to)
 			}
 		}
 	case wire.TypeDescribe:

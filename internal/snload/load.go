@@ -150,10 +150,11 @@ type device struct {
 	client  *snclient.Client
 	id      identity.ID
 	sock    *socket.Socket
-	remote  atomic.Uint32 // the SN's index of our session, by which hints are addressed
-	nonce   atomic.Uint64 // of the last Describe
-	reached atomic.Bool   // it was called since reset
-	online  bool          // belongs to the client's owner
+	remote  atomic.Uint32                  // the SN's index of our session, by which hints are addressed
+	nonce   atomic.Uint64                  // of the last Describe
+	to      atomic.Pointer[netip.AddrPort] // where the last new session began
+	reached atomic.Bool                    // it was called since reset
+	online  bool                           // belongs to the client's owner
 }
 
 // newDevice makes a device with an identity of its own, which is not started yet.
@@ -187,7 +188,7 @@ func (l *Load) newDevice(n int) (*device, error) {
 
 // send sends a packet of the device's, and notes by what the answer will name it.
 func (d *device) send(to netip.AddrPort, b []byte) error {
-	d.load.demux.sending(d, b)
+	d.load.demux.sending(d, to, b)
 	return d.sock.Send(to, b)
 }
 

@@ -176,6 +176,47 @@ func TestReach(t *testing.T) {
 	})
 }
 
+// A flood takes the SN no more than its budget, and no device anything.
+func TestFlood(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		l := w.load(20)
+		defer l.Close()
+		before := w.server.Stats()
+		var local []netip.AddrPort
+		for range 16 {
+			local = append(local, netip.MustParseAddrPort("0.0.0.0:0"))
+		}
+		sent, p, err := l.Flood(t.Context(), time.Second, 10_000, local, 5, nil)
+		if err != nil || sent < 9_900 || sent > 10_100 {
+			t.Errorf("%d sent, %v", sent, err)
+		}
+		if p.Done != 500 || p.Failed != 0 || p.Repeats != 0 {
+			t.Errorf("pings: %+v", p)
+		}
+		st := w.server.Stats()
+		if n := st.Handshakes - before.Handshakes; n == 0 || n > 4200 { // a second's budget, and the burst
+			t.Errorf("%d Diffie–Hellman operations", n)
+		}
+		if refused := st.Cookies - before.Cookies; refused < sent/2 {
+			t.Errorf("%d of %d were refused: %+v", refused, sent, st)
+		}
+		if st.Malformed != before.Malformed {
+			t.Error("the initiations are not even that")
+		}
+		if _, _, err := l.Flood(t.Context(), time.Second, 1, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.99:0")}, 1, nil); err == nil {
+			t.Error("flooded from an address of nobody's")
+		}
+		offline, err := snload.Open(snload.Config{Network: w.host, Ref: w.server.Ref(), Devices: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer offline.Close()
+		if _, _, err := offline.Flood(t.Context(), time.Second, 1, local, 1, nil); err == nil {
+			t.Error("flooded whom nobody knows")
+		}
+	})
+}
+
 // Stopped in the middle, everything ends.
 func TestStop(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
