@@ -38,7 +38,8 @@ var allowed = map[string][]string{
 	"internal/snload":              {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/snclient"},
 	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery", "internal/nat64"},
-	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun"},
+	"internal/vault":               {},
+	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun", "internal/vault"},
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},
 	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "internal/snload", "cmd/..."},
@@ -46,17 +47,19 @@ var allowed = map[string][]string{
 
 // wrapped names third-party modules that one package alone may import.
 var wrapped = map[string]string{
-	"github.com/quic-go/quic-go":     "internal/session",
-	"github.com/hashicorp/yamux":     "internal/session",
-	"github.com/coder/websocket":     "internal/streamconn",
-	"github.com/flynn/noise":         "internal/noise",
-	"github.com/fxamacker/cbor/v2":   "identity",
-	"github.com/mr-tron/base58":      "identity",
-	"github.com/pion/stun/v3":        "internal/stun",
-	"github.com/spf13/cobra":         "cmd/...",
-	"github.com/schollz/progressbar": "cmd/...",
-	"github.com/goccy/go-yaml":       "cmd/...",
-	"rsc.io/qr":                      "cmd/...",
+	"github.com/quic-go/quic-go":          "internal/session",
+	"github.com/hashicorp/yamux":          "internal/session",
+	"github.com/coder/websocket":          "internal/streamconn",
+	"github.com/flynn/noise":              "internal/noise",
+	"github.com/fxamacker/cbor/v2":        "identity",
+	"github.com/mr-tron/base58":           "identity",
+	"github.com/pion/stun/v3":             "internal/stun",
+	"go.etcd.io/bbolt":                    "internal/vault",
+	"github.com/prometheus/client_golang": "cmd/...",
+	"github.com/spf13/cobra":              "cmd/...",
+	"github.com/schollz/progressbar":      "cmd/...",
+	"github.com/goccy/go-yaml":            "cmd/...",
+	"rsc.io/qr":                           "cmd/...",
 }
 
 func TestImports(t *testing.T) {

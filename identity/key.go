@@ -37,6 +37,7 @@ func (k NoiseKey) String() string { return base58.Encode(k[:]) }
 const (
 	labelSigning = "bdt v1 signing key"
 	labelNoise   = "bdt v1 noise key"
+	labelLocal   = "bdt v1 local key " // and the purpose
 )
 
 // A Secret is the private half of an identity: one seed, from which both its
@@ -113,6 +114,13 @@ func (s Secret) Signer() crypto.Signer { return signer(s) }
 // ECDH returns the X25519 private key for the Noise handshake. Unlike the
 // Secret, it does not guard against being printed.
 func (s Secret) ECDH() *ecdh.PrivateKey { return s.keys().noise }
+
+// LocalKey returns 32 bytes for a purpose on the device's own machine, such as
+// sealing a file: who does not have the secret can neither compute them nor find
+// out anything about it by them.
+func (s Secret) LocalKey(purpose string) [32]byte {
+	return [32]byte(derive(s.keys().seed, labelLocal+purpose))
+}
 
 const redacted = "identity.Secret(redacted)"
 

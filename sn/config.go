@@ -39,6 +39,12 @@ type Config struct {
 	PingInterval time.Duration
 	// Limits bound what the server spends. Default: spec §5.
 	Limits Limits
+	// State is the file in which devices and directory outlive the server: after a
+	// restart, or a crash, they are served as before (spec §7). It is sealed by the
+	// server's key, and made if there is none. Empty: nothing is kept.
+	State string
+	// Metrics is told what takes time. nil: nobody.
+	Metrics Metrics
 	// Logger receives events of the server, none for each device. nil: discard.
 	Logger *slog.Logger
 }
@@ -81,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
 	}
 	if c.PingInterval == 0 {
 		c.PingInterval = defaultPing

@@ -76,6 +76,38 @@ func (d *directory) get(id identity.ID, now time.Duration) object {
 	return object{}
 }
 
+// entry returns what is stored under an id.
+func (d *directory) entry(id identity.ID) (e entry, ok bool) {
+	sh := d.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok = sh.m[id]
+	return e, ok
+}
+
+// restore stores what an earlier run has kept, if there is room.
+func (d *directory) restore(id identity.ID, e entry) {
+	sh := d.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.m) < d.limit {
+		sh.m[id] = e
+	}
+}
+
+// ids returns the ids of all objects.
+func (d *directory) ids() (list []identity.ID) {
+	for i := range d.shards {
+		sh := &d.shards[i]
+		sh.mu.Lock()
+		for id := range sh.m {
+			list = append(list, id)
+		}
+		sh.mu.Unlock()
+	}
+	return list
+}
+
 // take is get, and removes the object.
 func (d *directory) take(id identity.ID, now time.Duration) object {
 	sh := d.shard(id)
@@ -126,16 +158,18 @@ func (sh *directoryShard) evict() {
 	delete(sh.m, victim)
 }
 
-// sweep removes what has expired from one shard.
-func (d *directory) sweep(shard int, now time.Duration) {
+// sweep removes what has expired from one shard, and returns its ids.
+func (d *directory) sweep(shard int, now time.Duration) (gone []identity.ID) {
 	sh := &d.shards[shard%directoryShards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for id, e := range sh.m {
 		if e.until <= now {
 			delete(sh.m, id)
+			gone = append(gone, id)
 		}
 	}
+	return gone
 }
 
 // len returns how many objects there are.

@@ -54,6 +54,8 @@ func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 		return
 	}
 	s.count.handshakes.Add(1)
+	began := time.Now()
+	defer func() { s.cfg.Metrics.Handshake(time.Since(began)) }()
 	in, err := s.local.ReadInitiation(packet)
 	if err != nil {
 		s.count.refused.Add(1)

@@ -48,6 +48,11 @@ func (f *fakeSocket) Send(to netip.AddrPort, b []byte) error {
 	return nil
 }
 
+// fakeLocal is where all fake sockets are bound.
+var fakeLocal = netip.MustParseAddrPort("203.0.113.1:8443")
+
+func (f *fakeSocket) LocalAddr() netip.AddrPort { return fakeLocal }
+
 // take returns and forgets what was sent to an address.
 func (f *fakeSocket) take(to netip.AddrPort) [][]byte {
 	f.mu.Lock()
@@ -63,6 +68,7 @@ type rig struct {
 	s      *Server
 	sock   *fakeSocket
 	self   *identity.LocalDevice
+	config Config
 	settle func() // waits until the server has nothing to do
 }
 
@@ -70,14 +76,21 @@ type rig struct {
 func newRig(t testing.TB, l Limits) *rig {
 	t.Helper()
 	r := &rig{t: t, sock: newFakeSocket(), self: newLocal(t, 1<<30, identity.ID{})}
-	cfg, err := Config{Local: r.self, Limits: l}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.s = newServer(cfg)
-	t.Cleanup(func() { r.s.Close() })
+	r.config = Config{Local: r.self, Limits: l}
+	r.s = r.newServer()
+	s := r.s // a test may put another in its place
+	t.Cleanup(func() { s.Close() })
 	r.settle = synctest.Wait
 	return r
+}
+
+func (r *rig) newServer() *Server {
+	r.t.Helper()
+	cfg, err := r.config.withDefaults()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return newServer(cfg)
 }
 
 // newRealRig starts a server in real time, with one worker.

@@ -97,7 +97,9 @@ func (s *Server) sweep(part int, now time.Duration) {
 		s.expire(s.devices.sweep(i, now), now)
 	}
 	for i := part; i < tableShards; i += sweepParts {
-		s.objects.sweep(i, now)
+		for _, id := range s.objects.sweep(i, now) {
+			s.journal.touchObject(id)
+		}
 		s.pairs.sweep(i, func(until time.Duration) bool { return until <= now })
 		s.prefixes.sweep(i, func(b bucket) bool { return b.full(now) })
 		s.stun.hosts.sweep(i, func(b bucket) bool { return b.full(now) })

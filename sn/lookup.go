@@ -77,8 +77,11 @@ func (s *Server) handlePublish(r *request) {
 func (s *Server) publish(obj identity.Object, now time.Duration) error {
 	if d, ok := obj.(*identity.Device); ok {
 		if ok, err := s.devices.publish(d.ID(), objectOf(d)); ok {
+			s.journal.touchDevice(d.ID())
 			return err
 		}
 	}
-	return s.objects.put(obj.ID(), objectOf(obj), now)
+	err := s.objects.put(obj.ID(), objectOf(obj), now)
+	s.journal.touchObject(obj.ID())
+	return err
 }

@@ -10,8 +10,16 @@ import (
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
-// HandleControl implements [socket.Handler].
+// HandleControl implements [socket.Handler]. What comes before the server knows
+// which devices it has waits in the socket.
 func (s *Server) HandleControl(via *socket.Socket, b []byte, from netip.AddrPort) {
+	if !s.ready.Load() {
+		select {
+		case <-s.opened:
+		case <-s.closing:
+			return
+		}
+	}
 	s.handleControl(place{via, from}, b)
 }
 
@@ -92,6 +100,7 @@ type request struct {
 	x     *session
 	to    place // where the device is known to be, for the answer
 	b     []byte
+	count uint64 // the counter of its packet
 	clock time.Time
 	now   time.Duration // since the server's start
 }
@@ -130,7 +139,7 @@ func (s *Server) handleSealed(from place, b []byte) {
 		s.count.malformed.Add(1)
 		return
 	}
-	r := request{x: x, b: msg, clock: clock, now: clock.Sub(s.start)}
+	r := request{x: x, b: msg, count: h.Counter, clock: clock, now: clock.Sub(s.start)}
 	if t == wire.MsgChallengeReply {
 		s.handleChallengeReply(&r, from)
 		return
@@ -161,7 +170,7 @@ func (s *Server) locate(r *request, from place) bool {
 	sh := s.devices.shard(r.x.id())
 	sh.mu.Lock()
 	c := r.x.arrived(from, r.now, s.random)
-	phase, proven := r.x.phase, r.x.proven
+	phase, proven := r.x.phase, r.x.proven && r.count >= r.x.floor
 	r.to = r.x.at
 	sh.mu.Unlock()
 
@@ -191,11 +200,15 @@ func (s *Server) handleChallengeReply(r *request, from place) {
 	}
 	sh := s.devices.shard(r.x.id())
 	sh.mu.Lock()
-	r.x.heard = r.now
-	moved := r.x.prove(from, m.Token)
+	was := r.x.at
+	proven := r.x.prove(from, m.Token, r.count, r.now)
+	moved := proven && r.x.phase == registered && from != was
 	sh.mu.Unlock()
-	if moved {
+	if proven {
 		s.count.moves.Add(1)
+	}
+	if moved {
+		s.journal.touchDevice(r.x.id())
 	}
 }
 

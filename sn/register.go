@@ -79,6 +79,7 @@ func (s *Server) register(r *request, m *wire.Register) wire.Status {
 		return wire.StatusSuperseded
 	}
 	s.count.registers.Add(1)
+	s.journal.touchDevice(r.x.id())
 	if forget != nil {
 		s.sessions.Free(forget.assoc().LocalIndex())
 	}
@@ -88,6 +89,7 @@ func (s *Server) register(r *request, m *wire.Register) wire.Status {
 	}
 	// What was published while the device was away may be newer still.
 	if o := s.objects.take(r.x.id(), r.now); len(o.bytes) > 0 {
+		s.journal.touchObject(r.x.id())
 		s.devices.publish(r.x.id(), o)
 	}
 	if p, ok := s.devices.peer(r.x.id()); ok && len(desc.bytes) > 0 && p.descriptor.updated > desc.updated {
@@ -114,7 +116,10 @@ func (s *Server) expire(lost []*device, now time.Duration) {
 
 // release frees what a device held. Its descriptor stays in the directory.
 func (s *Server) release(d *device, now time.Duration) {
-	s.objects.put(d.session.id(), d.descriptor, now)
+	id := d.session.id()
+	s.objects.put(id, d.descriptor, now)
+	s.journal.touchObject(id)
+	s.journal.touchDevice(id)
 	s.sessions.Free(d.session.assoc().LocalIndex())
 	if d.old != nil {
 		s.sessions.Free(d.old.assoc().LocalIndex())

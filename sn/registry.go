@@ -71,6 +71,7 @@ type peer struct {
 	instance   uint64
 	visibility wire.Visibility
 	rtt        time.Duration
+	heard      time.Duration
 	owner      identity.ID
 	descriptor object
 	candidates []byte
@@ -83,6 +84,7 @@ func (d *device) peer() peer {
 		instance:   d.instance,
 		visibility: d.visibility,
 		rtt:        d.rtt,
+		heard:      d.session.heard,
 		owner:      d.owner,
 		descriptor: d.descriptor,
 		candidates: d.candidates,
@@ -167,6 +169,24 @@ func (r *registry) register(x *session, m *wire.Register, desc object) (tell, fo
 		forget.phase = gone
 	}
 	return tell, forget, nil
+}
+
+// restore adds a device that an earlier run has kept, and reports whether there
+// was room.
+func (r *registry) restore(d *device) bool {
+	id := d.session.id()
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.devices[id] != nil {
+		return false
+	}
+	if r.count.Add(1) > r.limit {
+		r.count.Add(-1)
+		return false
+	}
+	sh.devices[id] = d
+	return true
 }
 
 // renew replaces the descriptor by a newer one.

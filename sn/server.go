@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
@@ -33,6 +34,7 @@ type Server struct {
 	ref     identity.Ref
 	start   time.Time // zero of all times kept as durations
 	sockets []*socket.Socket
+	via     func(netip.AddrPort) sender // socketAt
 
 	gate     *noise.Gate
 	marks    *noise.Marks
@@ -45,6 +47,7 @@ type Server struct {
 	prefixes *table[callerPrefix, bucket]
 	stun     stunService
 	count    counters
+	journal  *journal // nil: nothing is kept
 
 	fresh      line[*session]       // until they must have registered
 	remembered line[*call]          // until they are forgotten
@@ -52,10 +55,12 @@ type Server struct {
 
 	jobs      chan func()
 	wake      chan struct{} // tells the keeper to look again; holds one
+	ready     atomic.Bool   // opened is closed
+	opened    chan struct{} // closed when packets may be handled
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error
-	running   sync.WaitGroup // the keeper and the workers
+	running   sync.WaitGroup // the keeper, the recorder and the workers
 }
 
 // Open starts a server. The caller must Close it.
@@ -73,6 +78,14 @@ func Open(cfg Config) (*Server, error) {
 		s.Close()
 		return nil, fmt.Errorf("sn: open: %w", err)
 	}
+	if err := s.openState(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("sn: open: %w", err)
+	}
+	if s.journal != nil {
+		s.running.Go(s.record)
+	}
+	s.serve()
 	cfg.Logger.Info("super node is up", "ref", s.ref.String(), "addresses", s.Addrs(), "stun", s.STUNAddrs())
 	return s, nil
 }
@@ -95,8 +108,10 @@ func newServer(cfg Config) *Server {
 		stun:     stunService{hosts: newTable[netip.Addr, bucket](elsewhereLimit)},
 		jobs:     make(chan func(), queueLimit),
 		wake:     make(chan struct{}, 1),
+		opened:   make(chan struct{}),
 		closing:  make(chan struct{}),
 	}
+	s.via = s.socketAt
 	s.calls = newCallTable(l.Calls, s.random())
 	s.fresh.delay = freshLife
 	s.remembered.delay = callLife
@@ -109,6 +124,12 @@ func newServer(cfg Config) *Server {
 		go s.work()
 	}
 	return s
+}
+
+// serve lets packets in.
+func (s *Server) serve() {
+	s.ready.Store(true)
+	close(s.opened)
 }
 
 // listen opens the sockets.
@@ -196,11 +217,11 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// Close tells the devices that the server stops, closes the sockets, and waits
-// for all goroutines. It may be called more than once.
+// Close tells the devices that the server stops, closes the sockets, waits for
+// all goroutines, and writes the state file. It may be called more than once.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
-		if len(s.sockets) > 0 {
+		if s.ready.Load() {
 			now := time.Now()
 			s.devices.each(func(x *session, at place) {
 				s.sendMessage(x, at, &wire.Notice{Code: wire.NoticeDraining}, now)
@@ -212,6 +233,12 @@ func (s *Server) Close() error {
 			errs = append(errs, sock.Close())
 		}
 		s.running.Wait()
+		if s.journal != nil {
+			if s.ready.Load() {
+				errs = append(errs, s.flush(0, registryShards))
+			}
+			errs = append(errs, s.journal.vault.Close())
+		}
 		s.closeErr = errors.Join(errs...)
 	})
 	return s.closeErr

@@ -1,6 +1,7 @@
 package sn
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type session struct {
 	at        place
 	challenge *challenge
 	heard     time.Duration // when a packet last opened
+	floor     uint64        // packets of lower counters are not acted on
+	keptEpoch uint16        // of the keys in the state file
 	directory bucket        // Limits.Directory
 	hello     *hello        // until registered, then nil
 }
@@ -76,6 +79,11 @@ func (x *session) assoc() *noise.Association { return x.keys.Load() }
 // id returns the device's identity, which the handshake has proved.
 func (x *session) id() identity.ID { return x.assoc().Remote() }
 
+// unsettled is the floor of a session that an earlier run of the server has kept
+// until the device has answered a challenge: what it sent since that was kept may
+// be a replay (spec §7).
+const unsettled = math.MaxUint64
+
 // challengeInterval is the least time between two challenges of a session.
 const challengeInterval = time.Second
 
@@ -86,12 +94,15 @@ const challengeInterval = time.Second
 // The source of the initiation is proven by the first packet from there, because
 // the response that made it possible went nowhere else; unless it did.
 func (x *session) arrived(from place, now time.Duration, token func() uint64) (send *challenge) {
-	x.heard = now
-	if from == x.at && (x.proven || !x.spread) {
-		x.proven = true
-		return nil
+	if x.floor != unsettled {
+		x.heard = now
+		if from == x.at && (x.proven || !x.spread) {
+			x.proven = true
+			return nil
+		}
 	}
-	if c := x.challenge; c != nil && now-c.sent < challengeInterval {
+	// Replays from elsewhere must not keep a challenge from where the device is.
+	if c := x.challenge; c != nil && now-c.sent < challengeInterval && (c.to == x.at || from != x.at) {
 		return nil
 	}
 	x.challenge = &challenge{token: token(), to: from, sent: now}
@@ -100,11 +111,17 @@ func (x *session) arrived(from place, now time.Duration, token func() uint64) (s
 
 // prove moves the session to where a ChallengeReply came from, if that is where
 // its challenge was sent. The shard must be locked.
-func (x *session) prove(from place, token uint64) bool {
+//
+// The token is new, so the reply is no replay; and a device counts up, so what
+// has a higher counter than the reply is none either.
+func (x *session) prove(from place, token, counter uint64, now time.Duration) bool {
 	c := x.challenge
 	if c == nil || c.to != from || c.token != token {
 		return false
 	}
-	x.at, x.proven, x.challenge = from, true, nil
+	if x.floor == unsettled {
+		x.floor = counter
+	}
+	x.at, x.proven, x.challenge, x.heard = from, true, nil, now
 	return true
 }

@@ -29,6 +29,8 @@ type Stats struct {
 	Describes   uint64
 	STUN        uint64 // answered
 	SendErrors  uint64
+	Restored    uint64 // devices taken over from an earlier run
+	StateErrors uint64 // writes of the state file that failed
 
 	Malformed   uint64 // packets and messages that do not parse
 	Unopened    uint64 // Sealed packets that do not open: forged, replayed
@@ -44,7 +46,7 @@ type Stats struct {
 type counters struct {
 	handshakes, cookies, registers, superseded, expired, goodbyes, pings,
 	callsMade, callsFailed, callRepeats, calledSent, signals, lookups, publishes,
-	challenges, moves, hints, describes, stun, sendErrors,
+	challenges, moves, hints, describes, stun, sendErrors, restored, stateErrors,
 	malformed, unopened, refused, limited, noRoom, overload, unproven, notEntitled atomic.Uint64
 }
 
@@ -70,6 +72,8 @@ func (c *counters) snapshot() Stats {
 		Describes:   c.describes.Load(),
 		STUN:        c.stun.Load(),
 		SendErrors:  c.sendErrors.Load(),
+		Restored:    c.restored.Load(),
+		StateErrors: c.stateErrors.Load(),
 		Malformed:   c.malformed.Load(),
 		Unopened:    c.unopened.Load(),
 		Refused:     c.refused.Load(),

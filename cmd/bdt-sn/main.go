@@ -22,6 +22,7 @@ func run() int { return command.Main(newCommand()) }
 // options are the command line.
 type options struct {
 	key       string
+	state     string
 	listen    flagvalue.Listen
 	advertise string
 	stunPort  int
@@ -53,6 +54,7 @@ Logs go to standard error. SIGTERM and SIGINT stop it.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.key, "key", "", "key `FILE`, made if there is none (default: bdt/sn.pem in your configuration directory)")
+	f.StringVar(&o.state, "state", "", "`FILE` in which devices outlive a restart, made if there is none; none: keep nothing (default: the key's name with .state)")
 	f.Var(&o.listen, "listen", fmt.Sprintf("UDP address to serve, IP:PORT or :PORT; may be repeated (default :%d)", sn.DefaultPort))
 	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` where devices reach this server (default: an address of this machine)")
 	f.IntVar(&o.stunPort, "stun-port", 0, "second `PORT` of each address, for devices that examine their NAT; -1: none (default: the next one)")
@@ -81,9 +83,9 @@ func serve(c *cobra.Command, o options) error {
 	if made {
 		logger.Info("made a key file: keep a copy of it", "file", o.key)
 	}
-	server, err := sn.Open(sn.Config{Local: local, Listen: o.listen, Advertise: o.advertise, STUNPort: o.stunPort, Logger: logger})
+	server, err := sn.Open(sn.Config{Local: local, Listen: o.listen, Advertise: o.advertise, STUNPort: o.stunPort, State: stateFile(o), Logger: logger})
 	if err != nil {
-		return command.Advise(err, "choose other addresses with --listen (0.0.0.0:PORT for IPv4 alone), or check --advertise HOST:PORT")
+		return explain(err)
 	}
 	listen := flagvalue.Listen(server.Addrs())
 	fmt.Fprintf(c.OutOrStdout(), "ready id=%s listen=%s ref=%s\n", local.Device.ID(), listen.String(), server.Ref())

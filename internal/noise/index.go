@@ -54,6 +54,11 @@ func (t *Table[T]) Alloc(owner T) (uint32, error) {
 	return 0, ErrFull
 }
 
+// Restore gives out a certain index, and reports whether it was free.
+func (t *Table[T]) Restore(index uint32, owner T) bool {
+	return index != 0 && t.shard(index).add(t.limit, index, owner)
+}
+
 func (s *tableShard[T]) add(limit int, index uint32, owner T) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

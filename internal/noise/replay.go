@@ -42,3 +42,14 @@ func (w *window) see(counter uint64) {
 	word, mask := w.bit(counter)
 	*word |= mask
 }
+
+// skip marks all counters below next as seen, if none so high was seen.
+func (w *window) skip(next uint64) {
+	if next <= w.next {
+		return
+	}
+	w.next = next
+	for i := range w.ring {
+		w.ring[i] = ^uint64(0)
+	}
+}
