@@ -492,6 +492,7 @@ func TestEverythingIsWritten(t *testing.T) {
 // written later.
 func TestWriteFails(t *testing.T) {
 	withState(t, func(t *testing.T, r *rig) {
+		synctest.Wait()
 		r.s.journal.vault.Close()
 		d := r.online(1)
 		time.Sleep(3500 * time.Millisecond)
@@ -499,6 +500,7 @@ func TestWriteFails(t *testing.T) {
 			t.Errorf("%d writes failed", n)
 		}
 		one(t, wire.ParsePong, d.ping(0))
+		synctest.Wait()
 		r.s.journal.vault = r.vault(stateVersion)
 		time.Sleep(1100 * time.Millisecond)
 		r.crash()
