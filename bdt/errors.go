@@ -33,6 +33,12 @@ var (
 	ErrNoService = errors.New("the peer has no such service")
 	// ErrBusy: too many streams wait for the service's Accept, or for their headers.
 	ErrBusy = errors.New("the peer's service is too busy to take the stream")
+	// ErrTooLong: a question, an answer or a datagram is longer than it may be.
+	ErrTooLong = errors.New("too long")
+	// ErrNoAnswer: the peer's service did not answer a call in the time that it gives itself.
+	ErrNoAnswer = errors.New("the peer's service did not answer in time")
+	// ErrFailed: the peer's service broke down over a call, as its log says.
+	ErrFailed = errors.New("the peer's service failed")
 	// ErrPeerRestarted: the peer lost the session, most likely by a restart. Dial again.
 	ErrPeerRestarted = errors.New("the peer restarted")
 	// ErrPeerLost: no path to the peer answered for 30 s.

@@ -2,6 +2,8 @@ package bdt
 
 import (
 	"context"
+	"io"
+	"time"
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/peer"
@@ -68,3 +70,11 @@ func (s *Stack) ForgetOwner(id identity.ID) {
 	defer s.book.mu.Unlock()
 	delete(s.book.owners, id)
 }
+
+// RaiseMark has the stack remember a stamp of a device.
+func (s *Stack) RaiseMark(id identity.ID, at time.Time) {
+	s.demux.marks.Raise(id, uint64(at.UnixMicro()))
+}
+
+// ReadAnswer reads the answer to a call.
+func ReadAnswer(r io.Reader) ([]byte, error) { return readAnswer(r) }

@@ -131,12 +131,16 @@ func (s *Stack) serveStreams(ss *streams) {
 // serveStream reads a stream's header and hands the stream to its listener.
 func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 	stream.SetReadDeadline(time.Now().Add(headerTimeout))
-	service, err := readHeader(stream)
+	form, service, err := readHeader(stream)
 	if err != nil {
 		refuse(stream, codeMalformed)
 		return
 	}
 	stream.SetReadDeadline(time.Time{})
+	if form == formCall {
+		s.workers.Go(func() { s.serveCall(ss, stream, service) })
+		return
+	}
 
 	s.mu.Lock()
 	l := s.listeners[service]

@@ -64,8 +64,8 @@ func TestHeaders(t *testing.T) {
 		want error // nil: malformed
 		wait time.Duration
 	}{
-		"version 0":    {send: "\x00\x01s"},
-		"version 2":    {send: "\x02\x01s"},
+		"form 0":       {send: "\x00\x01s"},
+		"form 4":       {send: "\x04\x01s"},
 		"no name":      {send: "\x01\x00"},
 		"long name":    {send: "\x01\x41" + strings.Repeat("s", 0x41)},
 		"strange name": {send: "\x01\x03a\x00b"},

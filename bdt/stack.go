@@ -43,6 +43,7 @@ type Stack struct {
 	book       book
 	fresh      atomic.Int64 // sockets for second punches that are open; at most maxFresh
 	http       func() *HTTPTransport
+	early      chan struct{} // holds an element for each question of a handshake that is being answered
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -56,6 +57,7 @@ type Stack struct {
 	known     map[identity.ID]peer.Hints // from tickets
 	sessions  map[session.Session]*streams
 	listeners map[string]*Listener
+	calls     map[string]*CallService
 	sns       []*snclient.Client // those of Config, then those that tickets and devices name
 }
 
@@ -108,6 +110,8 @@ func newStack(cfg Config) (*Stack, error) {
 		known:     make(map[identity.ID]peer.Hints),
 		sessions:  make(map[session.Session]*streams),
 		listeners: make(map[string]*Listener),
+		calls:     make(map[string]*CallService),
+		early:     make(chan struct{}, maxEarly),
 	}
 	if err := s.book.init(s.local, cfg); err != nil {
 		return nil, err
@@ -291,7 +295,7 @@ func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn
 	if err != nil {
 		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
 	}
-	if _, err := stream.Write(appendHeader(nil, service)); err != nil {
+	if _, err := stream.Write(appendHeader(nil, formStream, service)); err != nil {
 		refuse(stream, codeClosed)
 		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
 	}

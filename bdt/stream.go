@@ -11,13 +11,19 @@ import (
 
 // A stream begins with what it is for (docs/spec/stream.md §1):
 //
-//	version (1) | service name length (1) | service name
+//	form (1) | service name length (1) | service name
 //
 // There is no answer: a stream that is refused is reset with one of the codes
 // below, and one that is not has cost no round trip.
+const maxService = identity.MaxService
+
+// A form says what a stream is. Numbers are never reused.
+type form byte
+
 const (
-	streamVersion = 1
-	maxService    = identity.MaxService
+	formStream form = 1 // the application's bytes
+	formFlow   form = 2 // a flow of datagrams
+	formCall   form = 3 // a question and an answer
 )
 
 // Reset codes (docs/spec/stream.md §2). The application's own begin at
@@ -28,6 +34,9 @@ const (
 	codeNoService   = 2
 	codeMalformed   = 3
 	codeBusy        = 4
+	codeTooLong     = 5 // the question of a call
+	codeNoAnswer    = 6 // to a call, in time
+	codeFailed      = 7 // the service of a call
 	applicationCode = 0x100
 )
 
@@ -56,28 +65,30 @@ func checkService(name string) error {
 }
 
 // appendHeader appends a stream's header for a checked service name.
-func appendHeader(b []byte, service string) []byte {
-	b = append(b, streamVersion, byte(len(service)))
+func appendHeader(b []byte, f form, service string) []byte {
+	b = append(b, byte(f), byte(len(service)))
 	return append(b, service...)
 }
 
 // readHeader reads a stream's header and nothing beyond it.
-func readHeader(r io.Reader) (service string, err error) {
-	var head [2]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return "", err
+func readHeader(r io.Reader) (f form, service string, err error) {
+	var head [2 + maxService]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil {
+		return 0, "", err
 	}
-	if head[0] != streamVersion {
-		return "", fmt.Errorf("stream header of version %d", head[0])
+	f = form(head[0])
+	if f < formStream || f > formCall {
+		return 0, "", fmt.Errorf("stream of form %d", f)
 	}
 	if head[1] > maxService {
-		return "", fmt.Errorf("service name of %d bytes", head[1])
+		return 0, "", fmt.Errorf("service name of %d bytes", head[1])
 	}
-	name := make([]byte, head[1])
+	name := head[2 : 2+head[1]]
 	if _, err := io.ReadFull(r, name); err != nil {
-		return "", err
+		return 0, "", err
 	}
-	return string(name), checkService(string(name))
+	service = string(name)
+	return f, service, checkService(service)
 }
 
 // refuse resets a stream in both directions.
@@ -93,14 +104,27 @@ func streamCause(e *session.StreamError) error {
 		return &ResetError{Code: uint32(e.Code - applicationCode), Remote: e.Remote}
 	case !e.Remote:
 		return ErrClosed
-	case e.Code == codeDenied:
+	}
+	return refusal(e.Code)
+}
+
+// refusal is what a reset code of the peer's means to the embedder.
+func refusal(code uint64) error {
+	switch code {
+	case codeDenied:
 		return ErrDenied
-	case e.Code == codeNoService:
+	case codeNoService:
 		return ErrNoService
-	case e.Code == codeBusy:
+	case codeBusy:
 		return ErrBusy
-	case e.Code == codeMalformed:
+	case codeMalformed:
 		return errMalformed
+	case codeTooLong:
+		return ErrTooLong
+	case codeNoAnswer:
+		return ErrNoAnswer
+	case codeFailed:
+		return ErrFailed
 	}
 	return errPeerClosed
 }

@@ -34,8 +34,7 @@ type Decision struct {
 	Kind   DecisionKind
 	Packet []byte
 	// Yields: to be answered although an initiation of ours is under way, which is
-	// held back from the answer on. Early data of ours is to be offered in the
-	// answer, and so is that we are dialling.
+	// held back from the answer on. That we are dialling is to be said in the answer.
 	Yields bool
 	// GoesOn: the initiation rekeys our current session. It goes on if the caller
 	// says so in Accept.
@@ -54,7 +53,7 @@ func (x *Exchange) HandleIncoming(now time.Time, in *Incoming) (Decision, error)
 	if x.wins(now) {
 		return Decision{Kind: DecideWin, Packet: x.Packet(now)}, nil
 	}
-	if mark, ok := x.config.Marks.Mark(x.config.Remote); ok && in.Payload.Stamp <= mark {
+	if mark, ok := x.config.Marks.Mark(x.config.Remote); ok && in.Payload.Stamp <= mark && !in.claimed {
 		pkt, err := in.Stale(mark)
 		return Decision{Kind: DecideStale, Packet: pkt}, err
 	}
@@ -79,6 +78,18 @@ func (x *Exchange) wins(now time.Time) bool {
 	return c != nil && c.initiator && !c.Heard() && now.Sub(x.slots.currentSince) < glareTime
 }
 
+// Claim is called before the early data of an initiation that is to be answered is
+// looked at, and reports whether it may be run: at most once in the life of the
+// process, however often the initiation comes (spec §3). The mark is the
+// initiation's stamp from then on, which HandleIncoming and Answer know.
+func (x *Exchange) Claim(now time.Time, in *Incoming) bool {
+	if in.claimed {
+		return false
+	}
+	in.claimed = true
+	return x.config.Marks.Claim(now, x.config.Remote, in.Payload.Stamp)
+}
+
 // Answer accepts an initiation that is to be answered, with an index that it
 // chooses. It returns the response, to be sent to each source of the initiation,
 // and the association, which is tentative.
@@ -93,7 +104,9 @@ func (x *Exchange) Answer(now time.Time, in *Incoming, a Accept) ([]byte, *Assoc
 		x.config.Indices.Free(index)
 		return nil, nil, err
 	}
-	x.config.Marks.Raise(x.config.Remote, in.Payload.Stamp)
+	if !in.claimed {
+		x.config.Marks.Raise(x.config.Remote, in.Payload.Stamp)
+	}
 	x.answered = answered{in.Hash, pkt, now}
 	next := x.slots
 	next.tentative = &tentative{Association: assoc, since: now}

@@ -19,10 +19,11 @@ type Incoming struct {
 	Index   uint32                 // the initiator's receiver index
 	Hash    Hash
 
-	local *Local
-	noise *flynn.HandshakeState
-	size  int // of the initiation, in bytes
-	spent bool
+	local   *Local
+	noise   *flynn.HandshakeState
+	size    int // of the initiation, in bytes
+	spent   bool
+	claimed bool // its stamp is the mark already: see Exchange.Claim
 }
 
 // An Accept is what a responder agrees to (spec §1, §6, §8).
@@ -117,6 +118,13 @@ func (in *Incoming) Accept(a Accept) ([]byte, *Association, error) {
 		send:        toInitiator.UnsafeKey(),
 		receive:     toResponder.UnsafeKey(),
 	}), nil
+}
+
+// RoomForEarly returns how many bytes of early data a response with so many candidates
+// can hold and not be longer than the initiation, lest we amplify.
+func (in *Incoming) RoomForEarly(candidates []wire.Candidate) int {
+	payload := wire.ResponsePayload{Kind: wire.ResponseAccept, Candidates: candidates}
+	return min(in.size-responseOverhead-len(payload.Append(nil)), wire.MaxResponseEarly)
 }
 
 // Stale makes the response that holds our mark for the initiator and gives no

@@ -9,6 +9,7 @@ package noise
 type recent[K comparable, V any] struct {
 	limit      int
 	young, old map[K]V
+	forget     func(K, V) // told of each entry that is forgotten; nil: nobody is
 }
 
 func newRecent[K comparable, V any](limit int) recent[K, V] {
@@ -28,6 +29,13 @@ func (r *recent[K, V]) get(k K) (V, bool) {
 
 func (r *recent[K, V]) put(k K, v V) {
 	if _, ok := r.young[k]; !ok && len(r.young) >= r.limit/2 {
+		if r.forget != nil {
+			for old, v := range r.old {
+				if _, kept := r.young[old]; !kept && old != k {
+					r.forget(old, v)
+				}
+			}
+		}
 		r.old, r.young = r.young, make(map[K]V)
 	}
 	r.young[k] = v

@@ -67,13 +67,21 @@ func above(stamp uint64) uint64 {
 	return stamp + 1
 }
 
+// stampsAhead is by how much a stamp may be ahead of our clock for early data to be
+// run (spec §3).
+const stampsAhead = time.Minute
+
 // Marks holds the highest stamp accepted from each device (spec §3), of a bounded
 // number of devices. A forgotten mark lets an old initiation be replayed, which
-// comes to a tentative association that nobody can confirm. It is safe for
-// concurrent use.
+// comes to a tentative association that nobody can confirm; but not its early data:
+// no stamp is taken for fresh that is not above those that were forgotten, too. It
+// is safe for concurrent use.
 type Marks struct {
 	mu    sync.Mutex
 	marks recent[identity.ID, uint64]
+	// floor is the highest of the stamps that may have been taken for fresh and are
+	// forgotten; horizon is the highest that may have been taken for fresh at all.
+	floor, horizon uint64
 }
 
 // NewMarks returns Marks for at most limit devices, DefaultMarks if 0.
@@ -81,7 +89,9 @@ func NewMarks(limit int) *Marks {
 	if limit == 0 {
 		limit = DefaultMarks
 	}
-	return &Marks{marks: newRecent[identity.ID, uint64](limit)}
+	m := &Marks{marks: newRecent[identity.ID, uint64](limit)}
+	m.marks.forget = func(_ identity.ID, stamp uint64) { m.floor = max(m.floor, min(stamp, m.horizon)) }
+	return m
 }
 
 // Mark returns the highest stamp accepted from id; ok is false if none is known.
@@ -96,10 +106,27 @@ func (m *Marks) Mark(id identity.ID) (stamp uint64, ok bool) {
 func (m *Marks) Raise(id identity.ID, stamp uint64) (before uint64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.raiseLocked(id, stamp)
+}
+
+func (m *Marks) raiseLocked(id identity.ID, stamp uint64) (before uint64, ok bool) {
 	before, known := m.marks.get(id)
 	if known && stamp <= before {
 		return before, false
 	}
 	m.marks.put(id, stamp)
 	return before, true
+}
+
+// Claim is Raise for an initiation whose early data may be run. It reports whether
+// it may: never twice for one stamp of one device, whatever was forgotten in between.
+// A stamp too far ahead of now is not fresh, lest one device raise the floor for all
+// others by years.
+func (m *Marks) Claim(now time.Time, id identity.ID, stamp uint64) (fresh bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ahead := uint64(max(now.Add(stampsAhead).UnixMicro(), 0))
+	m.horizon = max(m.horizon, ahead)
+	_, raised := m.raiseLocked(id, stamp)
+	return raised && stamp > m.floor && stamp <= ahead
 }

@@ -63,6 +63,7 @@ type waiter struct {
 	ctx      context.Context
 	deadline time.Time // zero: none but ctx's
 	done     chan<- error
+	question *question // that it would have answered without a session; nil: none
 }
 
 func (w *waiter) due(now time.Time) bool { return !w.deadline.IsZero() && !now.Before(w.deadline) }

@@ -67,6 +67,10 @@ type Host interface {
 	OpenFresh(ctx context.Context, to netip.AddrPort) (*Fresh, error)
 	// RememberResponse has copies of the initiation answered with response.
 	RememberResponse(p *Peer, hash noise.Hash, response []byte)
+	// AnswerEarly has the question in an initiation answered, and hands the early
+	// data of the response to done, on whatever goroutine, once. It reports false if
+	// there will be none. What is asked is run at most once in the life of the process.
+	AnswerEarly(d *identity.Device, early []byte, done func(early []byte)) bool
 	// Translate returns the IPv6 address that stands for an IPv4 one; false unless
 	// the network has IPv6 only, and a NAT64.
 	Translate(addr netip.AddrPort) (netip.AddrPort, bool)

@@ -102,6 +102,15 @@ func (l *fakeLink) take(t wire.Type) (list []sent) {
 	return list
 }
 
+// of returns the control packets of a type that were sent, and leaves them.
+func (l *fakeLink) of(t wire.Type) []sent {
+	list := l.take(t)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, list...)
+	return list
+}
+
 func (l *fakeLink) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -122,6 +122,10 @@ func (p *Peer) initiate(now time.Time, dialling bool) error {
 	if p.current != nil {
 		o.Rekeys = p.current.assoc.SessionID()
 	}
+	p.carried = p.nextQuestion()
+	if p.carried != nil {
+		o.Early = p.carried.early
+	}
 	pkt, err := p.exchange.Begin(now, p.device, o)
 	if err != nil {
 		return err
@@ -160,14 +164,29 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 		p.log.Debug("initiation dropped", "err", err)
 		return
 	}
+	if p.held != nil && p.held.in.Hash == in.Hash {
+		return
+	}
 	p.learn(now, in.Device)
 	p.adopt(now, o.Link)
+	if d.Kind == noise.DecideAnswer {
+		p.held = nil // what it answered to, the peer has given up
+		if p.hold(now, in, o) {
+			return
+		}
+	}
+	p.decide(now, in, o, d, nil)
+}
+
+// decide does with an initiation what was decided. early is the answer to the
+// question in it, nil if there is none.
+func (p *Peer) decide(now time.Time, in *noise.Incoming, o Origin, d noise.Decision, early []byte) {
 	switch d.Kind {
 	case noise.DecideAnswer:
 		if d.Yields {
 			p.note(now, "both called at once: the peer's initiation stands")
 		}
-		p.answer(now, in, o, d.GoesOn)
+		p.answer(now, in, o, d.GoesOn, early)
 	case noise.DecideRepeat:
 		p.respond(now, in, o, d.Packet)
 		p.learnSource(now, o)
@@ -188,7 +207,7 @@ func (p *Peer) onIncoming(now time.Time, in *noise.Incoming, o Origin) {
 
 // answer makes tentative keys and sends the response that lets the peer have
 // them, too.
-func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) {
+func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool, early []byte) {
 	goesOn = goesOn && p.current != nil && !p.current.conn.ended
 	engine, ok := chooseEngine(in.Payload.Engines)
 	if !ok && !goesOn {
@@ -197,12 +216,14 @@ func (p *Peer) answer(now time.Time, in *noise.Incoming, o Origin, goesOn bool) 
 		}
 		return
 	}
+	candidates := p.cfg.Host.Candidates()
 	pkt, assoc, err := p.exchange.Answer(now, in, noise.Accept{
 		Stamp:      uint64(now.UnixMicro()),
 		Dialling:   p.attempt != nil,
 		GoesOn:     goesOn,
 		Engine:     engine,
-		Candidates: p.cfg.Host.Candidates(),
+		Candidates: candidates,
+		Early:      earlyThatFits(in, candidates, early),
 		WithDevice: true,
 	})
 	if err != nil {
@@ -312,6 +333,7 @@ func (p *Peer) onResponse(now time.Time, src source, pkt []byte) {
 	switch res.Kind {
 	case noise.ResultEstablished:
 		p.learn(now, res.Answer.Device)
+		p.onAnswer(now, res.Answer.Payload.Early)
 		p.established(now, res, src)
 	case noise.ResultAgain:
 		p.note(now, "our stamp is behind what the peer remembers: again above it")
@@ -394,7 +416,7 @@ func (p *Peer) confirm(now time.Time, ch *channel) {
 // become makes a channel the current one: both ends hold its keys.
 func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 	old := p.current
-	p.current = ch
+	p.current, p.keyed = ch, now
 	p.paths.SetStage(now, path.Sealed)
 	p.paths.SetNominator(now, ch.conn.client)
 	if old != nil && old.conn != ch.conn {
@@ -412,4 +434,5 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 	if p.live.Load() == ch.conn {
 		p.finishAttempt() // the session goes on
 	}
+	p.hurry(now)
 }

@@ -43,7 +43,8 @@ type rig struct {
 	ended     []error
 	described []netip.AddrPort
 
-	translated map[netip.AddrPort]netip.AddrPort // what Translate returns
+	early      func(early []byte, done func([]byte)) // what AnswerEarly does; nil: nothing
+	translated map[netip.AddrPort]netip.AddrPort     // what Translate returns
 }
 
 var (
@@ -139,6 +140,17 @@ func (r *rig) use(via ...Signaller) {
 
 // KeepAlive implements Host.
 func (r *rig) KeepAlive() time.Duration { return 25 * time.Second }
+
+// AnswerEarly implements Host.
+func (r *rig) AnswerEarly(d *identity.Device, early []byte, done func([]byte)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.early == nil {
+		return false
+	}
+	r.early(early, done)
+	return true
+}
 
 // Check implements Host.
 func (r *rig) Check() {

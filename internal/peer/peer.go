@@ -68,6 +68,9 @@ type Peer struct {
 	calledAt  time.Time        // when the peer last called
 	local     []wire.Candidate // ours, as they were last; not changed
 	untold    bool             // the peer has not been told of them
+	carried   *question        // goes with our last initiation; nil: none does
+	held      *heldAnswer      // an initiation whose question is being answered; nil: none
+	keyed     time.Time        // when current was set
 	record    record
 	logged    int // lines of the paths' record that were logged
 }
@@ -159,6 +162,9 @@ func (p *Peer) advance(now time.Time) {
 	p.pollTraffic(now)
 	p.perform(now)
 	p.stepAttempt(now)
+	if h := p.held; h != nil && !now.Before(h.until) {
+		p.release(now, h, nil)
+	}
 	p.expire(now)
 	p.perform(now)
 	p.tellCandidates(now)
@@ -174,6 +180,9 @@ func (p *Peer) next(now time.Time) time.Time {
 	}
 	if p.polled {
 		next = earliest(next, now.Add(trafficTick))
+	}
+	if p.held != nil {
+		next = earliest(next, p.held.until)
 	}
 	return next
 }
@@ -209,7 +218,7 @@ func (p *Peer) pollTraffic(now time.Time) {
 
 // noteIdle keeps idleSince.
 func (p *Peer) noteIdle(now time.Time) {
-	if p.current != nil || p.tentative != nil || p.attempt != nil || p.exchange.Pending() {
+	if p.current != nil || p.tentative != nil || p.attempt != nil || p.held != nil || p.exchange.Pending() {
 		p.idleSince = time.Time{}
 	} else if p.idleSince.IsZero() {
 		p.idleSince = now

@@ -37,6 +37,8 @@ func FuzzQuery(f *testing.F)             { fuzzMessage(f, "Query") }
 func FuzzAnnounce(f *testing.F)          { fuzzMessage(f, "Announce") }
 func FuzzInitiationPayload(f *testing.F) { fuzzMessage(f, "initiation payload") }
 func FuzzResponsePayload(f *testing.F)   { fuzzMessage(f, "response payload") }
+func FuzzEarlyQuestion(f *testing.F)     { fuzzMessage(f, "early question payload") }
+func FuzzEarlyAnswer(f *testing.F)       { fuzzMessage(f, "early answer payload") }
 func FuzzProbe(f *testing.F)             { fuzzMessage(f, "Probe") }
 func FuzzProbeReply(f *testing.F)        { fuzzMessage(f, "ProbeReply") }
 func FuzzGoodbye(f *testing.F)           { fuzzMessage(f, "Goodbye") }

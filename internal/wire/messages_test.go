@@ -153,6 +153,38 @@ var goldens = []golden{{
 	parse: parser(ParseResponsePayload),
 	hex:   []string{"03 00", rep(0, 8), "00 0000 00 0003 6ec3b6"},
 }, {
+	name:   "early question payload",
+	msg:    &EarlyQuestion{[]byte("time"), []byte("now?")},
+	parse:  parser(ParseEarlyQuestion),
+	hex:    []string{"01 04 74696d65 0004 6e6f773f", rep(0, 175)},
+	padded: 12,
+}, {
+	name:   "early question payload",
+	msg:    &EarlyQuestion{},
+	parse:  parser(ParseEarlyQuestion),
+	hex:    []string{"01 00 0000", rep(0, 183)},
+	padded: 4,
+}, {
+	name:  "early answer payload",
+	msg:   &EarlyAnswer{AnswerGiven, []byte("noon")},
+	parse: parser(ParseEarlyAnswer),
+	hex:   []string{"00 0004 6e6f6f6e"},
+}, {
+	name:  "early answer payload",
+	msg:   &EarlyAnswer{AnswerFailed, []byte("nö")},
+	parse: parser(ParseEarlyAnswer),
+	hex:   []string{"01 0003 6ec3b6"},
+}, {
+	name:  "early answer payload",
+	msg:   &EarlyAnswer{AnswerRefused, []byte{4}},
+	parse: parser(ParseEarlyAnswer),
+	hex:   []string{"02 0001 04"},
+}, {
+	name:  "early answer payload",
+	msg:   &EarlyAnswer{Status: AnswerLater},
+	parse: parser(ParseEarlyAnswer),
+	hex:   []string{"03 0000"},
+}, {
 	name:  "Probe",
 	msg:   &Probe{0x0102030405060708, true},
 	parse: parser(ParseProbe),
