@@ -10,12 +10,12 @@ import (
 // FuzzReadHeader: the header of a stream names a service that may be offered, and
 // nothing behind it is read.
 func FuzzReadHeader(f *testing.F) {
-	f.Add(append(appendHeader(nil, "echo"), "what follows"...))
-	f.Add([]byte{streamVersion, 255})
+	f.Add(append(appendHeader(nil, formCall, "echo"), "what follows"...))
+	f.Add([]byte{byte(formStream), 255})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
-		service, err := readHeader(r)
+		form, service, err := readHeader(r)
 		if err != nil {
 			return
 		}
@@ -23,7 +23,7 @@ func FuzzReadHeader(f *testing.F) {
 			t.Fatalf("service %q: %v", service, err)
 		}
 		rest, _ := io.ReadAll(r)
-		if again := append(appendHeader(nil, service), rest...); !bytes.Equal(again, b) {
+		if again := append(appendHeader(nil, form, service), rest...); !bytes.Equal(again, b) {
 			t.Fatalf("%x read as %q and %x", b, service, rest)
 		}
 	})
