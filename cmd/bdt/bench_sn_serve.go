@@ -30,8 +30,8 @@ import (
 
 // A serveSN is the command line of that process.
 type serveSN struct {
-	key    string
-	listen flagvalue.Listen
+	key, state string
+	listen     flagvalue.Listen
 }
 
 func newServeSN() *cobra.Command {
@@ -45,6 +45,7 @@ func newServeSN() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.key, "key", "", "key `FILE`")
+	f.StringVar(&o.state, "state", "", "state `FILE`")
 	f.Var(&o.listen, "listen", "UDP address to serve")
 	return c
 }
@@ -63,6 +64,7 @@ func (o *serveSN) run(c *cobra.Command) error {
 		Local:    local,
 		Listen:   o.listen,
 		STUNPort: -1,
+		State:    o.state,
 		Limits:   sn.Limits{Call: unlimited, Prefix: unlimited, Directory: unlimited, Pending: 1 << 20, Calls: 1 << 20},
 		Logger:   logger(c),
 	})
@@ -140,7 +142,8 @@ func startChild(c *cobra.Command, dir string, listen netip.AddrPort) (*childSN, 
 		return nil, err
 	}
 	s := &childSN{cmd: exec.Command(program), ended: make(chan struct{})}
-	s.cmd.Args = []string{os.Args[0], "bench", "sn-serve", "--key", filepath.Join(dir, "sn.pem"), "--listen", listen.String()}
+	s.cmd.Args = []string{os.Args[0], "bench", "sn-serve", "--key", filepath.Join(dir, "sn.pem"),
+		"--state", filepath.Join(dir, "sn.state"), "--listen", listen.String()}
 	if verbose, _ := c.Flags().GetBool("verbose"); verbose {
 		s.cmd.Args = append(s.cmd.Args, "-v")
 	}
