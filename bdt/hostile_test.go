@@ -103,54 +103,6 @@ func (s *siege) exchange() {
 	}
 }
 
-// Every message of the registry, whole, cut and garbled, in the clear and
-// sealed, before the keys and after, from one's own address and another's.
-func TestEveryMessageAtEveryMoment(t *testing.T) {
-	besiege(t, func(s *siege) {
-		rng := rand.New(rand.NewPCG(1, 2))
-		junk := func(n int) []byte {
-			b := make([]byte, n)
-			for i := range b {
-				b[i] = byte(rng.Uint32())
-			}
-			return b
-		}
-		clear := func() {
-			for first := range 256 {
-				for _, n := range []int{0, 3, 8, 64, 700, 1100} {
-					b := append([]byte{byte(first), wire.Version, 0, 0}, junk(n)...)
-					s.rogue.send(nowhere, s.bobAt, b)
-					s.rogue.send(s.aliceAt, s.bobAt, b)
-				}
-			}
-		}
-		sealed := func(a *noise.Association) {
-			for first := range 64 {
-				for _, n := range []int{0, 1, 4, 9, 18, 27, 130, 161, 700} {
-					msg := append([]byte{byte(first)}, junk(n)...)
-					if n == 0 && wire.MessageType(first) == wire.MsgGoodbye {
-						continue
-					}
-					s.rogue.seal(a, nowhere, s.bobAt, msg)
-					s.rogue.seal(a, s.aliceAt, s.bobAt, msg)
-				}
-			}
-			s.rogue.seal(a, nowhere, s.bobAt, nil)
-		}
-		clear()
-		a := s.rogue.shake(s.bob, s.bobAt)
-		clear() // between the response and its confirmation
-		sealed(a)
-		s.exchange()
-		m := wire.Goodbye{Reason: "and back again"}
-		s.rogue.seal(a, nowhere, s.bobAt, m.Append(nil))
-		sealed(a)
-		s.exchange()
-		time.Sleep(time.Minute) // bob may be calling the rogue back
-		sealed(s.rogue.shake(s.bob, s.bobAt))
-	})
-}
-
 // Who holds keys can invent sources without end, also that of another peer. The
 // paths stay bounded, as does what is sent there.
 func TestInventedSources(t *testing.T) {
