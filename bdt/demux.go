@@ -256,6 +256,7 @@ func (d *demux) do(j job) {
 	}
 	p, err := d.stack.callerPeer(device)
 	if err != nil {
+		d.gate.Forget(j.hash) // the next copy may find room
 		d.stack.log.Debug("stranger not answered", "peer", device.ID().Short(), "err", err)
 		return
 	}
