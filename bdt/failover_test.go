@@ -50,7 +50,7 @@ func TestFirstSNDies(t *testing.T) {
 				t.Errorf("limit %v", alive+fanOut)
 				explain(t, alice, carol.ID())
 			}
-			if toAlice > 10*time.Millisecond || toBob > 10*time.Millisecond {
+			if toAlice > 20*time.Millisecond || toBob > 20*time.Millisecond {
 				t.Error("the session has noticed")
 			}
 		})

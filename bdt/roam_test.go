@@ -80,7 +80,8 @@ type load struct {
 	done     sync.WaitGroup
 }
 
-// newLoad has alice and bob send each other 1,000 bytes every 5 ms.
+// newLoad has alice and bob send each other 3,000 bytes every 15 ms, of which most go in
+// packets of full size.
 func newLoad(t *testing.T, alice, bob *bdt.Stack) *load {
 	t.Helper()
 	l := &load{arrivals: map[string]time.Time{}, bytes: map[string]int{}}
@@ -104,12 +105,12 @@ func newLoad(t *testing.T, alice, bob *bdt.Stack) *load {
 }
 
 func (l *load) write(c *bdt.Conn) {
-	b := make([]byte, 1000)
+	b := make([]byte, 3000)
 	for {
 		if _, err := c.Write(b); err != nil {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(15 * time.Millisecond)
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	SendProbe
 	// SendReply: seal Reply and send it to Addr.
 	SendReply
+	// Sound: seal Sounding and send it to Addr.
+	Sound
 	// Use: from now on data goes to Addr. The path may not be valid yet (spec §4).
 	Use
 	// Check: the current path is in doubt; find out where SNs see us now, since our
@@ -46,6 +48,8 @@ func (k ActionKind) String() string {
 		return "probe"
 	case SendReply:
 		return "reply"
+	case Sound:
+		return "sound"
 	case Use:
 		return "use"
 	case Check:
@@ -69,6 +73,7 @@ type Action struct {
 	HopLimit uint8           // Open
 	Probe    wire.Probe      // SendProbe
 	Reply    wire.ProbeReply // SendReply
+	Sounding wire.Sounding   // Sound
 	PathKind Kind            // Use: as known so far
 	Reason   Reason          // Use
 }

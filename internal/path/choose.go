@@ -32,14 +32,18 @@ func (s *Set) choose(now time.Time) {
 		} else if p.kind <= cur.kind || !now.Before(s.graceAt) {
 			s.use(now, p, Answered)
 		}
+	case cur.room == narrow && s.wider() != nil:
+		s.use(now, s.wider(), TooLong)
 	case s.nominator:
-		p := s.best(func(p *path) bool { return p.state == Valid && p.heldUntil.IsZero() && p.kind < cur.kind })
+		p := s.best(func(p *path) bool {
+			return p.state == Valid && p.heldUntil.IsZero() && p.room != narrow && p.kind < cur.kind
+		})
 		if p != nil {
 			s.use(now, p, BetterKind)
 		}
 	default:
 		// The peer has held it back itself, if it had to.
-		if p := s.nominated; p != nil && p != cur && p.state == Valid {
+		if p := s.nominated; p != nil && p != cur && p.state == Valid && p.room != narrow {
 			s.use(now, p, Nominated)
 		}
 	}
@@ -48,7 +52,7 @@ func (s *Set) choose(now time.Time) {
 
 // choice returns what to use when there is nothing, or nil.
 func (s *Set) choice() *path {
-	if p := s.nominated; !s.nominator && p != nil && p.state == Valid {
+	if p := s.nominated; !s.nominator && p != nil && p.state == Valid && p.room != narrow {
 		return p
 	}
 	if p := s.best(func(p *path) bool { return p.state == Valid }); p != nil {
@@ -64,7 +68,7 @@ func (s *Set) use(now time.Time, p *path, why Reason) {
 	s.usedAt, s.graceAt = now, now.Add(provisionalGrace)
 	s.activity = later(s.activity, now)
 	s.doubt = doubt{}
-	s.unanswered = time.Time{}
+	s.unanswered, s.narrowAt = time.Time{}, time.Time{}
 	p.heldUntil = time.Time{}
 	for _, q := range s.paths {
 		q.wins = 0
@@ -73,6 +77,7 @@ func (s *Set) use(now time.Time, p *path, why Reason) {
 		s.down = down{}
 		s.probe(now, p)
 		s.announce(now, why)
+		s.sound(now, p, soundTries)
 	}
 	s.do(Action{Kind: Use, Link: p.link.Link, Addr: p.addr, PathKind: p.kind, Reason: why})
 	s.note(now, p, EventUse, why)
@@ -133,7 +138,7 @@ func faster(sample time.Duration, p *path) bool {
 // next ones soon.
 func (s *Set) compare(now time.Time, p *path) {
 	cur := s.current
-	if !s.nominator || cur == nil || p == cur || cur.state != Valid || p.kind != cur.kind ||
+	if !s.nominator || cur == nil || p == cur || p.room == narrow || cur.state != Valid || p.kind != cur.kind ||
 		!p.heldUntil.IsZero() || !faster(p.rtt.latest, cur) || !faster(p.rtt.smoothed, cur) {
 		p.wins = 0
 		return

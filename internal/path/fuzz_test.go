@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,10 +106,17 @@ func (f *fuzzed) event() {
 			s.SendFailed(now, l.Link, f.addr(), errors.New("no route"))
 		}
 	case 15:
-		if f.byte()%2 == 0 {
+		switch i, ok := s.Current(); f.byte() % 4 {
+		case 0:
 			s.Kick(now)
-		} else {
+		case 1:
 			s.NetworkChanged(now)
+		case 2:
+			if ok {
+				s.TooLong(now, i.Link, i.Remote)
+			}
+		case 3:
+			s.SetKeepAlive(time.Duration(10+f.byte()%110) * time.Second)
 		}
 	}
 }
@@ -128,6 +136,13 @@ func (f *fuzzed) check() {
 	stage := s.stage
 	for _, a := range s.Poll(f.now) {
 		switch a.Kind {
+		case Sound:
+			i := slices.IndexFunc(s.paths, func(p *path) bool { return p.addr == a.Addr && p.proven() })
+			if i < 0 {
+				f.t.Fatalf("a sounding goes to %v, which has answered no probe", a.Addr)
+			}
+			a.Probe.Token = a.Sounding.Token
+			f.to = append(f.to, a)
 		case SendProbe:
 			f.to = append(f.to, a)
 			if len(f.to) > 64 {

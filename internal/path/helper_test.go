@@ -124,6 +124,7 @@ type node struct {
 	// answer is the round-trip time to each address that answers probes, by the
 	// default act.
 	answer map[netip.AddrPort]time.Duration
+	narrow map[netip.AddrPort]bool // those that answer no soundings
 	// observed is what those answers report.
 	observed netip.AddrPort
 }
@@ -148,13 +149,15 @@ var (
 func newRig(t testing.TB) *node {
 	n := newNode(&clock{t: t, now: epoch}, 1)
 	n.link = &testLink{"udp"}
-	n.answer = make(map[netip.AddrPort]time.Duration)
+	n.answer, n.narrow = make(map[netip.AddrPort]time.Duration), make(map[netip.AddrPort]bool)
 	n.observed = outside
 	n.s.AddLink(n.now, LinkInfo{Link: n.link, Local: ours, Prefixes: prefixes("192.0.2.1/24")})
 	n.s.SetStage(n.now, Sealed)
 	n.s.SetNominator(n.now, true)
 	n.act = func(a Action) {
-		if a.Kind != SendProbe {
+		if a.Kind == Sound && !n.narrow[a.Addr] {
+			a.Probe.Token = a.Sounding.Token
+		} else if a.Kind != SendProbe {
 			return
 		}
 		n.after(n.answer[a.Addr], func() {

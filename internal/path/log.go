@@ -33,6 +33,7 @@ const (
 
 	NoReply   // data went unanswered
 	Missed    // keepalive probes went unanswered
+	TooLong   // packets of the engine's size do not arrive
 	Elsewhere // the peer uses another path, though it knows this one
 
 	First      // there was no other
@@ -65,6 +66,7 @@ var reasonTexts = [...]string{
 	Kicked:           "network changed or session woke",
 	NoReply:          "data went unanswered",
 	Missed:           "probes went unanswered",
+	TooLong:          "packets of 1,200 bytes do not get through",
 	Elsewhere:        "the peer uses another path",
 	First:            "no other path yet",
 	BetterKind:       "better kind",

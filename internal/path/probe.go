@@ -72,7 +72,7 @@ func (s *Set) HandleProbe(now time.Time, l Link, from netip.AddrPort, pr wire.Pr
 		return
 	}
 	s.nominated = p
-	if p.alive() && p != s.current {
+	if p.alive() && p != s.current && (p.room != narrow || s.wider() == nil && s.current.room == narrow) {
 		s.use(now, p, Nominated)
 	}
 }
@@ -85,6 +85,13 @@ func (s *Set) HandleReply(now time.Time, l Link, from netip.AddrPort, r wire.Pro
 		return
 	}
 	sent, ok := p.match(r.Token)
+	sample := true
+	if !ok {
+		if sample, ok = p.sounds(r.Token); ok {
+			sent = p.sounding.sent
+			defer s.sounded(now, p)
+		}
+	}
 	if !ok || now.Sub(sent) > replyLimit {
 		s.heardFrom(now, p, true)
 		return
@@ -93,7 +100,9 @@ func (s *Set) HandleReply(now time.Time, l Link, from netip.AddrPort, r wire.Pro
 	p.awaiting, p.misses = false, 0
 	p.replyN++
 	p.observed = r.Observed
-	p.rtt.add(now.Sub(sent))
+	if sample {
+		p.rtt.add(now.Sub(sent))
+	}
 	p.kind = s.classify(p)
 	inDoubt := p == s.current && s.doubt.active()
 	if !p.alive() {
@@ -132,6 +141,7 @@ func (s *Set) validate(now time.Time, p *path) {
 		p.heldUntil = time.Time{}
 		s.down = down{}
 		s.announce(now, Answered)
+		s.sound(now, p, soundTries)
 	}
 }
 

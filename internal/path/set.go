@@ -36,11 +36,12 @@ const (
 
 // Stats count what the Set had its owner send.
 type Stats struct {
-	Openers  int
-	Knocks   int // Initiations and Responses
-	Probes   int
-	Replies  int // never more than there were probes from the peer
-	Unproven int // openers, knocks and probes to addresses that had never answered: what is budgeted (spec §3)
+	Openers   int
+	Knocks    int // Initiations and Responses
+	Probes    int
+	Soundings int
+	Replies   int // never more than there were probes from the peer
+	Unproven  int // openers, knocks and probes to addresses that had never answered: what is budgeted (spec §3)
 }
 
 // A Set is the paths to one peer.
@@ -75,6 +76,8 @@ type Set struct {
 	keepAlive  time.Duration
 	activity   time.Time // the last data, in either direction
 	sentAt     time.Time // the last data that was sent
+	receivedAt time.Time // the last data that was received
+	narrowAt   time.Time // since when what is sent on a narrow current path may be lost; zero: nothing is, or it has been told
 	dormant    bool
 	unanswered time.Time // the first data seen to go unanswered; zero: none
 	doubt      doubt
@@ -215,6 +218,12 @@ func (s *Set) pass(now time.Time) {
 		if due(p.checkAt, now) {
 			s.check(now, p)
 		}
+		if due(p.sounding.at, now) {
+			s.soundNow(now, p)
+		}
+	}
+	if due(s.stuckAt(), now) {
+		s.giveUpNarrow(now)
 	}
 	if due(s.announceAt, now) {
 		s.announceAgain(now)
@@ -240,14 +249,14 @@ func (s *Set) Next() time.Time {
 // timer returns the first of all timers.
 func (s *Set) timer() time.Time {
 	t := earlier(s.silentAt(), s.dormantAt())
-	t = earlier(t, s.announceAt)
+	t = earlier(t, earlier(s.announceAt, s.stuckAt()))
 	t = earlier(t, s.graceEnd())
 	t = earlier(t, earlier(s.down.recallAt, s.down.lostAt))
 	if d := &s.doubt; d.active() {
 		t = earlier(t, earlier(d.round, earlier(d.verdict, d.death)))
 	}
 	for _, p := range s.paths {
-		t = earlier(t, earlier(p.knockAt, p.checkAt))
+		t = earlier(t, earlier(p.sounding.at, earlier(p.knockAt, p.checkAt)))
 	}
 	return t
 }

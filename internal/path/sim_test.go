@@ -172,6 +172,8 @@ func (e *end) do(a Action) {
 			m.kind = msgResponse
 		}
 		e.transmit(a.Link, a.Addr, m)
+	case Sound:
+		e.transmit(a.Link, a.Addr, message{kind: msgProbe, probe: wire.Probe(a.Sounding)})
 	case SendProbe:
 		e.transmit(a.Link, a.Addr, message{kind: msgProbe, probe: a.Probe})
 	case SendReply:
@@ -373,7 +375,7 @@ func (w *world) bounds(seed uint64) {
 		if st.Unproven > unprovenBurst+int(elapsed/unprovenInterval) || st.Probes > 300 {
 			w.t.Fatalf("seed %d: %s sent %+v in %v", seed, e.name, st, elapsed)
 		}
-		if st.Replies > e.other.s.Stats().Probes {
+		if st := e.other.s.Stats(); e.s.Stats().Replies > st.Probes+st.Soundings {
 			w.t.Fatalf("seed %d: %s sent more replies than there were probes", seed, e.name)
 		}
 		for at, n := range perSecond(e) {

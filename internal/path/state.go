@@ -78,6 +78,8 @@ type path struct {
 	misses   int  // answers missing since the last
 	rtt      rtt
 
+	sounding // of its room
+
 	// Choice and death.
 	wins       int       // consecutive samples by which it is faster than the current
 	validSince time.Time // suspicion in between does not count
@@ -105,6 +107,9 @@ func (p *path) alive() bool { return p.state == Valid || p.state == Suspect }
 
 // better reports whether p is preferred to q (spec §5).
 func (p *path) better(q *path) bool {
+	if (p.room == narrow) != (q.room == narrow) {
+		return q.room == narrow
+	}
 	if p.kind != q.kind {
 		return p.kind < q.kind
 	}

@@ -47,7 +47,13 @@ func (s *Set) Traffic(now time.Time, t Traffic) {
 			s.wake(now)
 		}
 	}
-	s.sentAt = later(s.sentAt, t.LastSent)
+	if cur := s.current; cur != nil && cur.room == narrow && t.LastSent.After(s.sentAt) && s.narrowAt.IsZero() {
+		s.narrowAt = now // there was nothing to be lost before
+	}
+	s.receivedAt = later(s.receivedAt, t.LastReceived)
+	if s.sentAt = later(s.sentAt, t.LastSent); s.current != nil && s.current.sounding.at.IsZero() && s.sentAt.Sub(s.current.sounding.ended) >= soundEvery {
+		s.sound(now, s.current, soundTries)
+	}
 	cur := s.current
 	if cur == nil || !cur.alive() {
 		return
@@ -169,6 +175,9 @@ func (s *Set) NetworkChanged(now time.Time) {
 func (s *Set) wake(now time.Time) {
 	s.Kick(now)
 	s.recall(now)
+	if s.current != nil {
+		s.sound(now, s.current, soundTries)
+	}
 	if !s.down.since.IsZero() {
 		s.down = down{since: now, recallAt: now.Add(recallAfter), gap: recallAfter, lostAt: now.Add(LostAfter)}
 	}
@@ -210,6 +219,9 @@ func (s *Set) suspect(now time.Time, why Reason) {
 	} else {
 		s.setState(now, cur, Suspect, why)
 		s.do(Action{Kind: Check})
+	}
+	if why == NoReply {
+		s.sound(now, cur, soundHurry) // it may be the length of the data
 	}
 	s.doubt = d
 }
@@ -307,6 +319,9 @@ func (s *Set) endDoubt(now time.Time, why Reason) {
 	s.unanswered = time.Time{}
 	cur := s.current
 	cur.awaiting, cur.misses = false, 0
+	if why == Heard && cur.room != narrow {
+		cur.sounding.since, cur.sounding.at = time.Time{}, now.Add(soundEvery) // the data was answered
+	}
 	cur.checkAt = now.Add(s.jitter(s.keepAlive))
 	s.setState(now, cur, Valid, why)
 }

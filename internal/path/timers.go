@@ -89,6 +89,13 @@ const (
 	recallAfter = time.Second // of silence on all paths
 )
 
+// Soundings (spec §10).
+const (
+	soundTries = 5                // unanswered, each verdict, until a path is taken for narrow
+	soundHurry = 2                // the same when data goes unanswered
+	soundEvery = 10 * time.Second // on the current path, while data is sent
+)
+
 // LostAfter is how long no path answers until the peer is lost.
 const LostAfter = 30 * time.Second
 

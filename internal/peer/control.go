@@ -1,8 +1,10 @@
 package peer
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/path"
@@ -100,6 +102,10 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 		if m, err := wire.ParseProbe(msg); err == nil {
 			p.paths.HandleProbe(now, src.link, src.addr, m)
 		}
+	case wire.MsgSounding:
+		if m, err := wire.ParseSounding(msg); err == nil {
+			p.paths.HandleProbe(now, src.link, src.addr, wire.Probe{Token: m.Token, Nominated: m.Nominated})
+		}
 	case wire.MsgProbeReply:
 		if m, err := wire.ParseProbeReply(msg); err == nil {
 			p.paths.HandleReply(now, src.link, src.addr, m)
@@ -171,7 +177,11 @@ func (p *Peer) sendSealed(now time.Time, src source, msg []byte) {
 
 // sendTo sends one control packet.
 func (p *Peer) sendTo(now time.Time, to source, b []byte) {
-	if err := to.link.Send(to.addr, b); err != nil {
+	switch err := to.link.Send(to.addr, b); {
+	case err == nil:
+	case errors.Is(err, syscall.EMSGSIZE):
+		p.paths.TooLong(now, to.link, to.addr)
+	default:
 		p.paths.SendFailed(now, to.link, to.addr, err)
 	}
 }

@@ -1,8 +1,10 @@
 package peer
 
 import (
+	"errors"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/session"
@@ -30,8 +32,9 @@ type lane struct {
 	ended          atomic.Bool // no route may lead here any more
 	wake           func()      // posts to the owner; does not block
 	hinted         func(wire.Hint) bool
-	epoch          time.Time     // zero of the clock, with its monotonic reading
-	dropped        atomic.Uint64 // packets written while there was no route, or that the link refused
+	epoch          time.Time             // zero of the clock, with its monotonic reading
+	tooLong        atomic.Pointer[route] // where the local network refused packets for their length; nil: nowhere, or the owner knows
+	dropped        atomic.Uint64         // packets written while there was no route, or that the link refused
 }
 
 func newLane(wake func(), hinted func(wire.Hint) bool, now time.Time) *lane {
@@ -71,6 +74,9 @@ func (l *lane) WritePackets(b []byte, segmentSize int, ecn uint8) {
 	}
 	if err := r.link.SendRun(r.addr, b, segmentSize, ecn); err != nil {
 		l.dropped.Add(1)
+		if errors.Is(err, syscall.EMSGSIZE) {
+			l.tooLong.Store(r)
+		}
 	}
 	l.sent.Store(l.now())
 	if l.idle.Load() && l.idle.CompareAndSwap(true, false) {

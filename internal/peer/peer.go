@@ -209,6 +209,9 @@ func (p *Peer) pollTraffic(now time.Time) {
 	}
 	sent, received := lane.at(lane.sent.Load()), lane.at(lane.received.Load())
 	p.paths.Traffic(now, path.Traffic{LastSent: sent, LastReceived: received})
+	if r := lane.tooLong.Swap(nil); r != nil {
+		p.paths.TooLong(now, r.link, r.addr)
+	}
 	p.polled = true
 	if now.Sub(sent) > trafficTail && now.Sub(received) > trafficTail {
 		lane.idle.Store(true)

@@ -30,6 +30,8 @@ func (p *Peer) perform(now time.Time) {
 			p.knock(now, to)
 		case path.SendProbe:
 			p.sendSealed(now, to, a.Probe.Append(nil))
+		case path.Sound:
+			p.sendSealed(now, to, a.Sounding.Append(nil))
 		case path.SendReply:
 			p.sendSealed(now, to, a.Reply.Append(nil))
 		case path.Use:

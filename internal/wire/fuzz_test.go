@@ -41,6 +41,7 @@ func FuzzEarlyQuestion(f *testing.F)     { fuzzMessage(f, "early question payloa
 func FuzzEarlyAnswer(f *testing.F)       { fuzzMessage(f, "early answer payload") }
 func FuzzProbe(f *testing.F)             { fuzzMessage(f, "Probe") }
 func FuzzProbeReply(f *testing.F)        { fuzzMessage(f, "ProbeReply") }
+func FuzzSounding(f *testing.F)          { fuzzMessage(f, "Sounding") }
 func FuzzGoodbye(f *testing.F)           { fuzzMessage(f, "Goodbye") }
 func FuzzCandidates(f *testing.F)        { fuzzMessage(f, "Candidates") }
 func FuzzPing(f *testing.F)              { fuzzMessage(f, "Ping") }

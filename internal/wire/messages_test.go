@@ -195,6 +195,11 @@ var goldens = []golden{{
 	parse: parser(ParseProbeReply),
 	hex:   []string{"02 0102030405060708", hex6},
 }, {
+	name:  "Sounding",
+	msg:   &Sounding{0x0102030405060708, true},
+	parse: parser(ParseSounding),
+	hex:   []string{"05 0102030405060708 01", rep(0, 1158)},
+}, {
 	name:  "Goodbye",
 	msg:   &Goodbye{7, "bye"},
 	parse: parser(ParseGoodbye),

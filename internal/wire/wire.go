@@ -132,6 +132,7 @@ const (
 	MsgProbeReply MessageType = 0x02
 	MsgGoodbye    MessageType = 0x03
 	MsgCandidates MessageType = 0x04
+	MsgSounding   MessageType = 0x05
 )
 
 // Messages between a device and an SN (spec §6). Numbers are never reused.
@@ -160,6 +161,7 @@ var messageTypes = [...]string{
 	MsgProbeReply:     "ProbeReply",
 	MsgGoodbye:        "Goodbye",
 	MsgCandidates:     "Candidates",
+	MsgSounding:       "Sounding",
 	MsgPing:           "Ping",
 	MsgPong:           "Pong",
 	MsgRegister:       "Register",

@@ -90,6 +90,7 @@ func TestBudgets(t *testing.T) {
 		{"Announce", len((&Announce{Addrs: []netip.AddrPort{addr6, addr6, addr6, addr6}}).Append(nil)), 113},
 		{"Probe", len((&Probe{}).Append(nil)), 28},
 		{"ProbeReply", len((&ProbeReply{Observed: addr6}).Append(nil)), 28},
+		{"Sounding", sealed(&Sounding{}), MaxPacket},
 		{"Goodbye", len((&Goodbye{Reason: string(make([]byte, 200))}).Append(nil)), 131},
 	} {
 		if tt.got != tt.want {
@@ -136,7 +137,7 @@ func TestControlType(t *testing.T) {
 
 func TestMessageTypeOf(t *testing.T) {
 	for v := range 256 {
-		want := v >= 1 && v <= 4 || v >= 0x10 && v <= 0x20
+		want := v >= 1 && v <= 5 || v >= 0x10 && v <= 0x20
 		got, err := MessageTypeOf([]byte{byte(v), 0})
 		if want && (int(got) != v || err != nil) || !want && (got != 0 || err != ErrType) {
 			t.Errorf("%#x: %v, %v", v, got, err)
@@ -155,7 +156,7 @@ func TestStrings(t *testing.T) {
 		want string
 	}{
 		{TypeCookieReply, "CookieReply"}, {Type(0x2a), "type 0x2a"}, {Type(0x1f), "type 0x1f"},
-		{MsgNotice, "Notice"}, {MessageType(5), "message 0x5"}, {MessageType(0x21), "message 0x21"},
+		{MsgNotice, "Notice"}, {MessageType(8), "message 0x8"}, {MessageType(0x21), "message 0x21"},
 		{EngineNone, "none"}, {EngineQUIC, "quic"}, {EngineNQUIC, "nquic"}, {EngineYamux, "yamux"}, {Engine(4), "engine 4"},
 		{ResponseAccept, "accept"}, {ResponseStale, "stale"}, {ResponseRefused, "refused"}, {ResponseKind(0), "response kind 0"},
 		{VisibleEveryone, "everyone"}, {VisibleZone, "zone"}, {VisibleNobody, "nobody"}, {Visibility(3), "visibility 3"},
