@@ -46,6 +46,8 @@ func besiege(t *testing.T, f func(s *siege), change ...func(*bdt.Config)) {
 	t.Helper()
 	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
 		s := &siege{world: w}
+		// What finds out the keepalive interval would be counted among the goroutines.
+		change = append(change, func(c *bdt.Config) { c.KeepAlive = 25 * time.Second })
 		s.alice, s.bob = pair(w, change...)
 		defer closeAll(t, s.alice, s.bob)
 		s.aliceAt, s.bobAt = addrOf(s.alice, aliceHost), addrOf(s.bob, bobHost)
