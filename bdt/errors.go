@@ -35,6 +35,8 @@ var (
 	ErrBusy = errors.New("the peer's service is too busy to take the stream")
 	// ErrTooLong: a question, an answer or a datagram is longer than it may be.
 	ErrTooLong = errors.New("too long")
+	// ErrNoDatagrams: the session's engine has only streams.
+	ErrNoDatagrams = errors.New("the session has no datagrams")
 	// ErrNoAnswer: the peer's service did not answer a call in the time that it gives itself.
 	ErrNoAnswer = errors.New("the peer's service did not answer in time")
 	// ErrFailed: the peer's service broke down over a call, as its log says.

@@ -78,3 +78,35 @@ func (s *Stack) RaiseMark(id identity.ID, at time.Time) {
 
 // ReadAnswer reads the answer to a call.
 func ReadAnswer(r io.Reader) ([]byte, error) { return readAnswer(r) }
+
+// RawSession returns the session with a device.
+func (s *Stack) RawSession(ctx context.Context, id identity.ID) (session.Session, error) {
+	ss, err := s.session(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return ss.session, nil
+}
+
+// The bounds of flows that tests meet.
+const (
+	MaxFlows          = maxFlows
+	MaxFlowQueue      = maxFlowQueue
+	MaxFlowBytes      = maxFlowBytes
+	MaxEarlyDatagrams = maxEarlyDatagrams
+)
+
+// FlowBytes returns how many bytes wait in the flows of the session with a device, and
+// how many datagrams wait for a flow.
+func (s *Stack) FlowBytes(id identity.ID) (queued, early int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ss := range s.sessions {
+		if ss.device.ID() == id {
+			ss.flows.mu.Lock()
+			queued, early = ss.flows.queued, len(ss.flows.early)
+			ss.flows.mu.Unlock()
+		}
+	}
+	return queued, early
+}

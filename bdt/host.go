@@ -303,7 +303,7 @@ func (h host) Describe(id identity.ID, link peer.Link, addr netip.AddrPort) {
 
 // SessionStarted implements peer.Host.
 func (h host) SessionStarted(p *peer.Peer, d *identity.Device, sess session.Session) {
-	ss := &streams{session: sess, device: d}
+	ss := &streams{session: sess, device: d, flows: flows{session: sess}}
 	h.mu.Lock()
 	closed := h.closed
 	if !closed {

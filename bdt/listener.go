@@ -137,8 +137,12 @@ func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 		return
 	}
 	stream.SetReadDeadline(time.Time{})
-	if form == formCall {
+	switch form {
+	case formCall:
 		s.workers.Go(func() { s.serveCall(ss, stream, service) })
+		return
+	case formFlow:
+		s.serveFlow(ss, stream, service)
 		return
 	}
 
@@ -198,6 +202,7 @@ func (l *Listener) offer(c *Conn) {
 // A streams is a session and whose it is, as its streams know it.
 type streams struct {
 	session session.Session
+	flows   flows
 	device  *identity.Device
 	relied  atomic.Pointer[identity.People] // by what a policy has let the device in as a member of its owner's zone; nil: none has
 

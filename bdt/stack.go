@@ -58,6 +58,7 @@ type Stack struct {
 	sessions  map[session.Session]*streams
 	listeners map[string]*Listener
 	calls     map[string]*CallService
+	datagrams map[string]*DatagramListener
 	sns       []*snclient.Client // those of Config, then those that tickets and devices name
 }
 
@@ -111,6 +112,7 @@ func newStack(cfg Config) (*Stack, error) {
 		sessions:  make(map[session.Session]*streams),
 		listeners: make(map[string]*Listener),
 		calls:     make(map[string]*CallService),
+		datagrams: make(map[string]*DatagramListener),
 		early:     make(chan struct{}, maxEarly),
 	}
 	if err := s.book.init(s.local, cfg); err != nil {
@@ -218,9 +220,13 @@ func (s *Stack) shutDown() {
 	s.closed = true
 	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
 	listeners := slices.Collect(maps.Values(s.listeners))
+	datagrams := slices.Collect(maps.Values(s.datagrams))
 	s.mu.Unlock()
 
 	for _, l := range listeners {
+		l.Close()
+	}
+	for _, l := range datagrams {
 		l.Close()
 	}
 	var ends sync.WaitGroup

@@ -104,6 +104,8 @@ type PeerStatus struct {
 	// SessionRTT is the engine's smoothed round trip; 0: not known.
 	SessionRTT           time.Duration
 	BytesSent, BytesRecv uint64 // of the session, packet headers included
+	// DatagramsDropped counts those that came for no flow, or found no room.
+	DatagramsDropped uint64
 }
 
 // Peers returns the devices that the stack has to do with.
@@ -113,7 +115,7 @@ func (s *Stack) Peers() []PeerStatus {
 	s.mu.Unlock()
 	list := make([]PeerStatus, 0, len(peers))
 	for _, p := range peers {
-		list = append(list, peerStatus(p))
+		list = append(list, s.peerStatus(p))
 	}
 	slices.SortFunc(list, func(a, b PeerStatus) int { return a.ID.Compare(b.ID) })
 	return list
@@ -127,10 +129,10 @@ func (s *Stack) Peer(id identity.ID) (PeerStatus, bool) {
 	if p == nil {
 		return PeerStatus{}, false
 	}
-	return peerStatus(p), true
+	return s.peerStatus(p), true
 }
 
-func peerStatus(p *peer.Peer) PeerStatus {
+func (s *Stack) peerStatus(p *peer.Peer) PeerStatus {
 	st := p.Status()
 	out := PeerStatus{ID: p.ID(), State: st.State.String()}
 	if st.Device != nil {
@@ -140,6 +142,12 @@ func peerStatus(p *peer.Peer) PeerStatus {
 		stats := st.Session.Stats()
 		out.Engine, out.SessionRTT = stats.Engine, stats.SmoothedRTT
 		out.BytesSent, out.BytesRecv = stats.BytesSent, stats.BytesRecv
+		s.mu.Lock()
+		ss := s.sessions[st.Session]
+		s.mu.Unlock()
+		if ss != nil {
+			out.DatagramsDropped = ss.flows.drops()
+		}
 	}
 	if st.Current != nil {
 		out.Path = pathStatus(*st.Current)
@@ -183,7 +191,7 @@ func (s *Stack) Explain(id identity.ID) (Explanation, bool) {
 		return Explanation{}, false
 	}
 	paths, lines := p.Explain()
-	out := Explanation{Peer: peerStatus(p)}
+	out := Explanation{Peer: s.peerStatus(p)}
 	for _, i := range paths {
 		out.Paths = append(out.Paths, pathStatus(i))
 	}
