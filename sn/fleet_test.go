@@ -76,20 +76,31 @@ type ship struct {
 	client *snclient.Client
 	online atomic.Int64 // when it last came online, Unix nanoseconds
 	called atomic.Bool
+	lapses atomic.Int32 // changes of state
+	// Packets.
+	sent, received atomic.Int64
 }
 
 // newFleet starts a server and n devices, which come online within 30 s of virtual
 // time.
 func newFleet(t testing.TB, n int, state bool) *fleet {
 	t.Helper()
+	var c Config
+	if state {
+		c.State = filepath.Join(t.TempDir(), "state")
+	}
+	return newFleetOf(t, n, c)
+}
+
+// newFleetOf is newFleet with a configuration, of which the network is filled in.
+func newFleetOf(t testing.TB, n int, c Config) *fleet {
+	t.Helper()
 	f := &fleet{t: t, net: netsim.New(netsim.Config{Seed: 1})}
 	t.Cleanup(func() { f.net.Close() })
 	f.core, f.host = f.net.Router("core"), f.net.Host("sn")
 	f.link = netsim.Must(f.net.Connect(f.host, f.core, netsim.LinkConfig{Delay: 5 * time.Millisecond}, fleetListen.Addr().String()))
-	f.config = Config{Local: newLocal(t, 1<<30, identity.ID{}), Listen: []netip.AddrPort{fleetListen}}
-	if state {
-		f.config.State = filepath.Join(t.TempDir(), "state")
-	}
+	f.config = c
+	f.config.Local, f.config.Listen = newLocal(t, 1<<30, identity.ID{}), []netip.AddrPort{fleetListen}
 	f.start()
 	t.Cleanup(func() { f.server.Close() })
 	for i := range n {
@@ -152,10 +163,13 @@ func (f *fleet) launch(i int) *ship {
 	}
 	f.t.Cleanup(func() { x.sock.Close() })
 	x.client = snclient.New(snclient.Config{
-		Local:    x.local,
-		Ref:      f.server.Ref(),
-		Network:  host,
-		Send:     x.sock.Send,
+		Local:   x.local,
+		Ref:     f.server.Ref(),
+		Network: host,
+		Send: func(to netip.AddrPort, b []byte) error {
+			x.sent.Add(1)
+			return x.sock.Send(to, b)
+		},
 		Indices:  x.table.For(x),
 		Stamper:  noise.NewStamper(0, nil),
 		Instance: uint64(i) + 1,
@@ -218,6 +232,7 @@ func (f *fleet) callAll(limit time.Duration) time.Duration {
 }
 
 func (x *ship) HandleControl(_ *socket.Socket, b []byte, from netip.AddrPort) {
+	x.received.Add(1)
 	t, err := wire.ControlType(b)
 	if err != nil {
 		return
@@ -248,6 +263,7 @@ func (x *ship) HandleCalled(*snclient.Client, wire.Called) {
 func (x *ship) HandleSignalled(*snclient.Client, identity.ID, []byte) {}
 
 func (x *ship) HandleState(_ *snclient.Client, s snclient.State) {
+	x.lapses.Add(1)
 	if s == snclient.Online {
 		x.online.Store(time.Now().UnixNano())
 	}

@@ -52,3 +52,44 @@ func TestRestart(t *testing.T) {
 		}
 	}
 }
+
+// Devices whose server was down for a minute, and has forgotten them, come back
+// spread over time: all within the longest back-off and one attempt.
+func TestReturnAfterAMinute(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		end  func(*fleet)
+	}{
+		{"stopped", (*fleet).stop}, // all are told at once
+		{"killed", (*fleet).kill},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetSize(), false)
+				time.Sleep(60 * time.Second)
+				test.end(f)
+				time.Sleep(60 * time.Second)
+				f.start()
+				began := time.Now()
+				peak, last := uint64(0), uint64(0)
+				var all time.Duration
+				for f.server.Stats().Devices < len(f.ships) {
+					time.Sleep(time.Second)
+					all = time.Since(began)
+					n := f.server.Stats().Handshakes
+					peak, last = max(peak, n-last), n
+					if all > 66*time.Second { // the longest back-off, and an attempt
+						t.Fatalf("%d of %d devices are back after %v", f.server.Stats().Devices, len(f.ships), all)
+					}
+				}
+				t.Logf("%d devices are back after %v; at most %d handshakes in a second, %d in all", len(f.ships), all, peak, last)
+				if limit := uint64(len(f.ships) / 4); peak > limit {
+					t.Errorf("%d handshakes in a second, want at most %d", peak, limit)
+				}
+				if limit := uint64(len(f.ships)) * 11 / 10; last > limit {
+					t.Errorf("%d handshakes by %d devices", last, len(f.ships))
+				}
+			})
+		})
+	}
+}
