@@ -29,7 +29,7 @@ func cpuTime() time.Duration {
 
 // benchmarkPackets measures a server on packets that were made before.
 func benchmarkPackets(b *testing.B, what string, make func(r *rig, i int) (*dev, []byte)) {
-	r := newRealRig(b, Limits{Call: Rate{PerSecond: -1}, Prefix: Rate{PerSecond: -1}, Directory: Rate{PerSecond: -1}, Signal: Rate{PerSecond: -1}, Calls: 1 << 30})
+	r := newRealRig(b, Limits{Call: Rate{PerSecond: -1}, Prefix: Rate{PerSecond: -1}, Callee: Rate{PerSecond: -1}, Network: Rate{PerSecond: -1}, Lookups: Rate{PerSecond: -1}, Directory: Rate{PerSecond: -1}, Signal: Rate{PerSecond: -1}, Calls: 1 << 30})
 	type arrival struct {
 		at place
 		b  []byte

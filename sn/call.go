@@ -21,7 +21,7 @@ func (s *Server) handleCall(r *request) {
 		s.reply(r, &wire.CallReply{Request: m.Request, Status: wire.StatusNotAllowed})
 		return
 	}
-	c, fresh := s.calls.begin(callKey{r.x.id(), caller.instance, m.Request})
+	c, fresh := s.calls.begin(callKey{r.x.id(), caller.instance, m.Request}, networkOf(caller.at.addr.Addr()))
 	switch {
 	case c == nil:
 		s.count.noRoom.Add(1)
@@ -77,31 +77,43 @@ func (s *Server) connect(r *request, m *wire.Call, caller peer) (callee peer, st
 	if !ok {
 		return peer{}, wire.StatusNotFound
 	}
-	if !s.spendPrefix(callerPrefix{prefixOf(caller.at.addr.Addr()), m.Callee}, r.now) {
+	from := networkOf(caller.at.addr.Addr())
+	if !s.callers.take(from, s.cfg.Limits.Network, r.now) || !s.spendCall(from, caller, callee, r.now) {
 		s.count.limited.Add(1)
 		return peer{}, wire.StatusTooMany
 	}
-	if !s.pairs.allow(r.x.id(), m.Callee, r.now) {
+	if !s.pairs.allow(r.x.id(), m.Callee, from, r.now) {
 		s.count.noRoom.Add(1)
 		return peer{}, wire.StatusTooMany
 	}
+	s.devices.remember(r.x, m.Callee)
 	return callee, wire.StatusOK
 }
 
-// spendPrefix takes a token of those that a caller's network has at one callee.
-// A network that cannot be remembered has none.
-func (s *Server) spendPrefix(k callerPrefix, now time.Duration) bool {
-	allowed := false
-	s.prefixes.update(k, func(b bucket) bucket {
-		allowed = b.take(s.cfg.Limits.Prefix, now)
-		return b
-	})
-	return allowed
+// spendCall takes a token of those that a caller's network has at a callee, and
+// one of the callee's. When there are none left, a caller that the callee knows
+// has others, which strangers cannot use up (spec §5).
+func (s *Server) spendCall(from network, caller, callee peer, now time.Duration) bool {
+	k := callerPrefix{from, callee.session.id(), false}
+	l := &s.cfg.Limits
+	if s.prefixes.take(k, l.Prefix, now) && s.devices.spendOf(k.callee, (*device).calledBucket, l.Callee, now) {
+		return true
+	}
+	known := s.devices.knows(k.callee, caller.session.id())
+	if !known && (caller.owner.IsZero() || caller.owner != callee.owner) {
+		return false
+	}
+	// Before the zone is looked at, since that takes public-key cryptography.
+	k.known = true
+	return s.prefixes.take(k, l.Prefix, now) &&
+		(known || s.sameZone(caller, callee)) &&
+		s.devices.spendOf(k.callee, (*device).reserveBucket, l.Callee, now)
 }
 
 // introduce fills in what each of the two is told of the other.
 func (s *Server) introduce(c *call, m *wire.Call, caller, callee peer) {
-	zone := s.sameZone(caller, callee)
+	// Only visibility depends on it.
+	zone := (caller.visibility == wire.VisibleZone || callee.visibility == wire.VisibleZone) && s.sameZone(caller, callee)
 	shared := sameSite(caller.at.addr.Addr(), callee.at.addr.Addr())
 	toCaller, toCallee := waits(caller.rtt, callee.rtt)
 
@@ -152,11 +164,10 @@ func (p *peer) visibleTo(zone bool) bool {
 
 // sameZone reports whether two devices are both members of one owner's zone, by
 // the owner's newest object in the directory. Without one they are not (spec
-// §3). It answers only where visibility depends on it.
+// §3).
 func (s *Server) sameZone(a, b peer) bool {
 	owner := a.owner
-	if a.visibility != wire.VisibleZone && b.visibility != wire.VisibleZone ||
-		owner.IsZero() || owner != b.owner {
+	if owner.IsZero() || owner != b.owner {
 		return false
 	}
 	clock := time.Now()

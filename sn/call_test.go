@@ -374,7 +374,7 @@ func TestCallsAreLimited(t *testing.T) {
 }
 
 func TestTablesOfCallsAndPairsAreBounded(t *testing.T) {
-	for _, l := range []Limits{{Calls: 64}, {Pairs: 64}} {
+	for _, l := range []Limits{{Calls: 64, Callee: Rate{PerSecond: -1}}, {Pairs: 64, Callee: Rate{PerSecond: -1}}} {
 		inBubble(t, l, func(t *testing.T, r *rig) {
 			b := r.online(2)
 			refused := 0

@@ -37,6 +37,7 @@ type callKey struct {
 // fields change.
 type call struct {
 	key     callKey
+	from    network
 	ready   atomic.Bool // the fields below are set
 	at      time.Duration
 	callee  identity.ID
@@ -49,7 +50,7 @@ type call struct {
 // A callTable remembers calls for callLife, a bounded number of them. It may be
 // used concurrently.
 type callTable struct {
-	limit int
+	quota *quota
 	mu    sync.Mutex
 	byKey map[callKey]*call
 	byID  map[uint64]*call
@@ -58,7 +59,7 @@ type callTable struct {
 
 func newCallTable(limit int, first uint64) *callTable {
 	return &callTable{
-		limit: limit,
+		quota: newQuota(limit),
 		byKey: make(map[callKey]*call),
 		byID:  make(map[uint64]*call),
 		next:  first,
@@ -66,18 +67,18 @@ func newCallTable(limit int, first uint64) *callTable {
 }
 
 // begin returns the call with a key. It is a new one with an id of its own if
-// fresh is set, and nil if there is no room for that.
-func (t *callTable) begin(k callKey) (c *call, fresh bool) {
+// fresh is set, and nil if the caller's network has no room for that.
+func (t *callTable) begin(k callKey, from network) (c *call, fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c := t.byKey[k]; c != nil {
 		return c, false
 	}
-	if len(t.byKey) >= t.limit {
+	if !t.quota.take(from, t.quota.limit) {
 		return nil, false
 	}
 	t.next++
-	c = &call{key: k}
+	c = &call{key: k, from: from}
 	c.called.Call = t.next
 	t.byKey[k] = c
 	t.byID[t.next] = c
@@ -88,6 +89,7 @@ func (t *callTable) begin(k callKey) (c *call, fresh bool) {
 func (t *callTable) end(c *call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.quota.give(c.from)
 	delete(t.byKey, c.key)
 	delete(t.byID, c.called.Call)
 }

@@ -53,8 +53,9 @@ type Config struct {
 // Sizes of tables must not be negative; a negative rate is no limit.
 type Limits struct {
 	Devices    int // devices registered at once; default 1,000,000
+	PerNetwork int // of them, those of one /24 or /56; default 65,536
 	Handshakes int // Diffie–Hellman a second without a cookie; default 2,000
-	Pending    int // handshakes done in the last 10 s; default 32,768
+	Pending    int // handshakes done in the last 10 s; default 65,536
 	Objects    int // objects in the directory beside those of registered devices; default 100,000
 	Calls      int // calls remembered for repeats, 10 s each; default 65,536
 	Pairs      int // pairs that may signal, 60 s after a call each; default 1,048,576
@@ -62,8 +63,11 @@ type Limits struct {
 
 	Call      Rate // calls of a caller; default 20 a second, burst 50
 	Prefix    Rate // calls of a caller's /24 or /56 to one callee; default 10, burst 20
+	Callee    Rate // calls to one callee, and as many again of its zone and of those it calls; default 50, burst 100
+	Network   Rate // calls of a caller's /24 or /56 to all; default 1,000, burst 2,000
 	Signal    Rate // signals of a device; default 50, burst 100
 	Directory Rate // registers, lookups and publishes of a device; default 20, burst 50
+	Lookups   Rate // the same of a /24 or /56; default 2,000, burst 4,000
 }
 
 // A Rate is the shape of a token bucket.
@@ -117,7 +121,8 @@ func (l Limits) withDefaults() (Limits, error) {
 		def   int
 	}{
 		{"devices", &l.Devices, 1_000_000},
-		{"pending handshakes", &l.Pending, 32_768},
+		{"devices of a network", &l.PerNetwork, 65_536},
+		{"pending handshakes", &l.Pending, 65_536},
 		{"objects", &l.Objects, 100_000},
 		{"calls", &l.Calls, 65_536},
 		{"pairs", &l.Pairs, 1_048_576},
@@ -139,8 +144,11 @@ func (l Limits) withDefaults() (Limits, error) {
 	}{
 		{&l.Call, Rate{20, 50}},
 		{&l.Prefix, Rate{10, 20}},
+		{&l.Callee, Rate{50, 100}},
+		{&l.Network, Rate{1000, 2000}},
 		{&l.Signal, Rate{50, 100}},
 		{&l.Directory, Rate{20, 50}},
+		{&l.Lookups, Rate{2000, 4000}},
 	} {
 		if *rate.value == (Rate{}) {
 			*rate.value = rate.def

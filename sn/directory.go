@@ -20,7 +20,8 @@ const directoryShards = 64
 // kept with the devices instead.
 type directory struct {
 	seed   maphash.Seed
-	limit  int // of a shard
+	limit  int    // of a shard
+	quota  *quota // counts only
 	shards [directoryShards]directoryShard
 }
 
@@ -51,10 +52,11 @@ func (o object) supersedes(held object) error {
 type entry struct {
 	object
 	until time.Duration // since the server's start
+	from  network       // that brought it first
 }
 
 func newDirectory(limit int) *directory {
-	d := &directory{seed: maphash.MakeSeed(), limit: (limit + directoryShards - 1) / directoryShards}
+	d := &directory{seed: maphash.MakeSeed(), limit: (limit + directoryShards - 1) / directoryShards, quota: newQuota(limit)}
 	for i := range d.shards {
 		d.shards[i].m = make(map[identity.ID]entry)
 	}
@@ -90,8 +92,9 @@ func (d *directory) restore(id identity.ID, e entry) {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if len(sh.m) < d.limit {
+	if _, ok := sh.m[id]; !ok && len(sh.m) < d.limit {
 		sh.m[id] = e
+		d.quota.force(e.from)
 	}
 }
 
@@ -113,8 +116,11 @@ func (d *directory) take(id identity.ID, now time.Duration) object {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := sh.m[id]
-	delete(sh.m, id)
+	e, ok := sh.m[id]
+	if !ok {
+		return object{}
+	}
+	d.removeLocked(sh, id, e)
 	if e.until <= now {
 		return object{}
 	}
@@ -122,40 +128,59 @@ func (d *directory) take(id identity.ID, now time.Duration) object {
 }
 
 // put stores an object, which lives on from now, unless a newer one is there:
-// then the error wraps [identity.ErrRolledBack]. In a full table it takes the
-// place of the one that would expire first of a few.
-func (d *directory) put(id identity.ID, o object, now time.Duration) error {
+// then the error wraps [identity.ErrRolledBack]. In a full table another makes
+// room, whose id is returned: of a network that holds at least as many. If none of
+// a few is, the error is errFull.
+func (d *directory) put(id identity.ID, o object, from network, now time.Duration) (evicted identity.ID, err error) {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	held, ok := sh.m[id]
 	if ok && held.until > now {
 		if err := o.supersedes(held.object); err != nil {
-			return err
+			return evicted, err
 		}
 	}
-	if !ok && len(sh.m) >= d.limit {
-		sh.evict()
+	if ok {
+		from = held.from
+	} else {
+		if len(sh.m) >= d.limit {
+			if evicted, ok = d.evictLocked(sh, from); !ok {
+				return evicted, errFull
+			}
+		}
+		d.quota.force(from)
 	}
-	sh.m[id] = entry{o, now + objectLife}
-	return nil
+	sh.m[id] = entry{o, now + objectLife, from}
+	return evicted, nil
 }
 
-// evict removes the entry that expires first among 8 that Go's random order of
-// iteration picks.
-func (sh *directoryShard) evict() {
-	var victim identity.ID
-	var until time.Duration
-	n := 0
+// removeLocked removes an entry.
+func (d *directory) removeLocked(sh *directoryShard, id identity.ID, e entry) {
+	delete(sh.m, id)
+	d.quota.give(e.from)
+}
+
+// evictLocked removes an entry to make room for one from a network: among 8 that
+// Go's random order of iteration picks, one of the network that holds most, and of
+// these the one that expires first. It reports whether there was one of a network
+// that holds as many as that at all.
+func (d *directory) evictLocked(sh *directoryShard, from network) (victim identity.ID, ok bool) {
+	var worst entry
+	most, n := d.quota.held(from), 0
 	for id, e := range sh.m {
-		if n == 0 || e.until < until {
-			victim, until = id, e.until
+		held := d.quota.held(e.from)
+		if held > most || held == most && (!ok || e.until < worst.until) {
+			victim, worst, most, ok = id, e, held, true
 		}
 		if n++; n == 8 {
 			break
 		}
 	}
-	delete(sh.m, victim)
+	if ok {
+		d.removeLocked(sh, victim, worst)
+	}
+	return victim, ok
 }
 
 // sweep removes what has expired from one shard, and returns its ids.
@@ -165,7 +190,7 @@ func (d *directory) sweep(shard int, now time.Duration) (gone []identity.ID) {
 	defer sh.mu.Unlock()
 	for id, e := range sh.m {
 		if e.until <= now {
-			delete(sh.m, id)
+			d.removeLocked(sh, id, e)
 			gone = append(gone, id)
 		}
 	}

@@ -17,7 +17,7 @@ func numberedID(n int) (id identity.ID) {
 func TestDirectoryIsBounded(t *testing.T) {
 	d := newDirectory(640)
 	for i := range 5000 {
-		if err := d.put(numberedID(i), object{1, []byte{1}}, time.Duration(i)); err != nil {
+		if _, err := d.put(numberedID(i), object{1, []byte{1}}, 1, time.Duration(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,7 +46,7 @@ func TestDirectoryKeepsTheNewest(t *testing.T) {
 	}{
 		{5, "five", false}, {5, "five", false}, {5, "other five", true}, {4, "four", true}, {6, "six", false},
 	} {
-		err := d.put(id, object{c.updated, []byte(c.b)}, 0)
+		_, err := d.put(id, object{c.updated, []byte(c.b)}, 1, 0)
 		if errors.Is(err, identity.ErrRolledBack) != c.refused || err != nil != c.refused {
 			t.Errorf("putting %q: %v", c.b, err)
 		}
@@ -55,7 +55,7 @@ func TestDirectoryKeepsTheNewest(t *testing.T) {
 		t.Errorf("holds %q", got)
 	}
 	// An expired one stands in nobody's way.
-	if err := d.put(id, object{1, []byte("one")}, objectLife); err != nil {
+	if _, err := d.put(id, object{1, []byte("one")}, 1, objectLife); err != nil {
 		t.Error(err)
 	}
 	if got := string(d.take(id, objectLife).bytes); got != "one" {
@@ -69,7 +69,7 @@ func TestDirectoryKeepsTheNewest(t *testing.T) {
 func TestDirectorySweep(t *testing.T) {
 	d := newDirectory(1000)
 	for i := range 100 {
-		d.put(numberedID(i), object{1, []byte{1}}, time.Duration(i))
+		d.put(numberedID(i), object{1, []byte{1}}, 1, time.Duration(i))
 	}
 	for i := range directoryShards {
 		d.sweep(i, objectLife+49)

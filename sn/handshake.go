@@ -48,11 +48,18 @@ func (s *Server) repeatResponse(x *session, to place) {
 // handleInitiation does a handshake, on a worker. Whatever is wrong with the
 // initiation is answered by silence, but a stamp that is not new.
 func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
-	if s.fresh.len() >= s.cfg.Limits.Pending {
+	network := networkOf(from.addr.Addr())
+	if !s.pending.take(network, s.pending.limit) {
 		s.count.noRoom.Add(1)
 		s.gate.Forget(hash)
 		return
 	}
+	kept := false
+	defer func() {
+		if !kept {
+			s.pending.give(network)
+		}
+	}()
 	s.count.handshakes.Add(1)
 	began := time.Now()
 	defer func() { s.cfg.Metrics.Handshake(time.Since(began)) }()
@@ -80,7 +87,8 @@ func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 		return
 	}
 	s.gate.Remember(hash, res, x)
-	if s.fresh.put(x.heard, x) {
+	kept = true
+	if s.fresh.put(x.heard, newcomer{x, network}) {
 		s.wakeKeeper()
 	}
 	s.send(from, res)
@@ -103,8 +111,17 @@ func (s *Server) accept(in *noise.Incoming, x *session, clock time.Time) (respon
 	return res, true
 }
 
+// A newcomer is a session of a handshake of the last 10 s, and whose share of
+// those it counts for.
+type newcomer struct {
+	session *session
+	network network
+}
+
 // dropFresh forgets a session that has not registered in time.
-func (s *Server) dropFresh(x *session) {
+func (s *Server) dropFresh(n newcomer) {
+	x := n.session
+	s.pending.give(n.network)
 	sh := s.devices.shard(x.id())
 	sh.mu.Lock()
 	drop := x.phase == fresh

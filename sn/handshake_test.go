@@ -70,9 +70,9 @@ func TestSessionThatDoesNotRegisterIsForgotten(t *testing.T) {
 func TestPendingHandshakesAreBounded(t *testing.T) {
 	inBubble(t, Limits{Pending: 3}, func(t *testing.T, r *rig) {
 		for n := range 3 {
-			r.dev(n).shake()
+			r.dev(256 * n).shake() // each of a network of its own
 		}
-		late := r.dev(9)
+		late := r.dev(256 * 9)
 		i := late.initiation()
 		r.deliver(late.addr, i.Packet())
 		if out := r.sock.take(late.addr); len(out) != 0 || r.s.Stats().NoRoom != 1 {

@@ -100,8 +100,7 @@ func (s *Server) sweep(part int, now time.Duration) {
 		for _, id := range s.objects.sweep(i, now) {
 			s.journal.touchObject(id)
 		}
-		s.pairs.sweep(i, func(until time.Duration) bool { return until <= now })
-		s.prefixes.sweep(i, func(b bucket) bool { return b.full(now) })
+		s.pairs.expire(i, now)
 		s.stun.hosts.sweep(i, func(b bucket) bool { return b.full(now) })
 	}
 }

@@ -15,6 +15,7 @@ func (s *Server) spend(r *request) bool {
 	sh.mu.Lock()
 	ok := r.x.directory.take(s.cfg.Limits.Directory, r.now)
 	sh.mu.Unlock()
+	ok = ok && s.readers.take(networkOf(r.to.addr.Addr()), s.cfg.Limits.Lookups, r.now)
 	if !ok {
 		s.count.limited.Add(1)
 	}
@@ -64,24 +65,38 @@ func (s *Server) handlePublish(r *request) {
 	case err != nil:
 		s.count.malformed.Add(1)
 		ans.Status = wire.StatusMalformed
-	case errors.Is(s.publish(obj, r.now), identity.ErrRolledBack):
-		ans.Status = wire.StatusTooOld
 	default:
-		s.count.publishes.Add(1)
+		switch err := s.publish(obj, networkOf(r.to.addr.Addr()), r.now); {
+		case errors.Is(err, identity.ErrRolledBack):
+			ans.Status = wire.StatusTooOld
+		case err != nil:
+			s.count.noRoom.Add(1)
+			ans.Status = wire.StatusTooMany
+		default:
+			s.count.publishes.Add(1)
+		}
 	}
 	s.reply(r, &ans)
 }
 
 // publish stores a verified object, whoever brings it: its signature is its
-// entitlement.
-func (s *Server) publish(obj identity.Object, now time.Duration) error {
+// entitlement; from is the network that it counts for.
+func (s *Server) publish(obj identity.Object, from network, now time.Duration) error {
 	if d, ok := obj.(*identity.Device); ok {
 		if ok, err := s.devices.publish(d.ID(), objectOf(d)); ok {
 			s.journal.touchDevice(d.ID())
 			return err
 		}
 	}
-	err := s.objects.put(obj.ID(), objectOf(obj), now)
-	s.journal.touchObject(obj.ID())
+	return s.store(obj.ID(), objectOf(obj), from, now)
+}
+
+// store puts an object into the directory and the journal.
+func (s *Server) store(id identity.ID, o object, from network, now time.Duration) error {
+	evicted, err := s.objects.put(id, o, from, now)
+	s.journal.touchObject(id)
+	if !evicted.IsZero() {
+		s.journal.touchObject(evicted)
+	}
 	return err
 }

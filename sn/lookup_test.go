@@ -148,7 +148,7 @@ func TestTooLargeAnObject(t *testing.T) {
 		d := r.online(1)
 		id := newLocal(t, 50, identity.ID{}).Device.ID()
 		// Not by Publish, which is bounded, but an embedder could.
-		r.s.objects.put(id, object{1, make([]byte, wire.MaxObject+1)}, time.Since(r.s.start))
+		r.s.objects.put(id, object{1, make([]byte, wire.MaxObject+1)}, 1, time.Since(r.s.start))
 		if m := d.lookup(id); m.Status != wire.StatusTooLarge || m.Object != nil {
 			t.Errorf("found %+v", m)
 		}

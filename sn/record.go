@@ -81,18 +81,20 @@ const maxCandidatesLen = 2 + wire.MaxCandidates*20
 // An objectRecord is what is kept of an object in the directory.
 type objectRecord struct {
 	until int64 // wall clock
+	from  network
 	object
 }
 
 func (r *objectRecord) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.until))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.from))
 	b = binary.BigEndian.AppendUint64(b, r.updated)
 	return append(b, r.bytes...)
 }
 
 func parseObjectRecord(b []byte) (objectRecord, error) {
 	c := cursor{b: b}
-	r := objectRecord{until: int64(c.uint64()), object: object{updated: c.uint64()}}
+	r := objectRecord{until: int64(c.uint64()), from: network(c.uint64()), object: object{updated: c.uint64()}}
 	if c.bad || len(c.b) == 0 || len(c.b) > wire.MaxObject {
 		return objectRecord{}, fmt.Errorf("sn: object: %w", errRecord)
 	}

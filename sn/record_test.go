@@ -79,7 +79,7 @@ func TestBeatRecord(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	r := sampleRecord(f)
 	f.Add(byte(0), r.Append(nil))
-	f.Add(byte(1), (&objectRecord{1, object{2, []byte("object")}}).Append(nil))
+	f.Add(byte(1), (&objectRecord{1, 3, object{2, []byte("object")}}).Append(nil))
 	f.Add(byte(2), (&beatRecord{1, []beat{{1, 2, 3, 4, 5}}}).Append(nil))
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		switch kind % 3 {

@@ -117,8 +117,7 @@ func (s *Server) expire(lost []*device, now time.Duration) {
 // release frees what a device held. Its descriptor stays in the directory.
 func (s *Server) release(d *device, now time.Duration) {
 	id := d.session.id()
-	s.objects.put(id, d.descriptor, now)
-	s.journal.touchObject(id)
+	_ = s.store(id, d.descriptor, d.network, now) // without room it is forgotten
 	s.journal.touchDevice(id)
 	s.sessions.Free(d.session.assoc().LocalIndex())
 	if d.old != nil {

@@ -151,8 +151,8 @@ func TestRegisterNewDescriptor(t *testing.T) {
 func TestTableOfDevicesIsBounded(t *testing.T) {
 	inBubble(t, Limits{Devices: 2}, func(t *testing.T, r *rig) {
 		a := r.online(1)
-		r.online(2)
-		c := r.dev(3).shake()
+		r.online(300) // of another network: one gets half of the table
+		c := r.dev(600).shake()
 		if m := c.register(wire.VisibleEveryone); m.Status != wire.StatusTooMany {
 			t.Errorf("third of two devices: %v", m.Status)
 		}
@@ -170,7 +170,7 @@ func TestTableOfDevicesIsBounded(t *testing.T) {
 		if n := r.s.Stats().Devices; n != 1 {
 			t.Fatalf("%d devices, want one", n)
 		}
-		r.online(3)
+		r.online(600)
 	})
 }
 

@@ -3,6 +3,7 @@ package sn
 import (
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,10 +21,10 @@ const (
 
 // A registry holds the registered devices by id, and guards the sessions of all.
 type registry struct {
-	seed   maphash.Seed
-	limit  int64
-	count  atomic.Int64
-	shards [registryShards]shard
+	seed       maphash.Seed
+	quota      *quota
+	perNetwork atomic.Int64 // devices that one network may have
+	shards     [registryShards]shard
 }
 
 type shard struct {
@@ -37,13 +38,20 @@ type device struct {
 	old        *session // in phase superseded; nil: none
 	instance   uint64
 	visibility wire.Visibility
-	rtt        time.Duration // to the device and back, as it says; 0: unknown
-	owner      identity.ID   // as the device claims, or zero
-	descriptor object        // the newest known
-	candidates []byte        // as a wire.Candidates message: a fifth of the memory of a slice
-	calls      bucket        // Limits.Call
-	signals    bucket        // Limits.Signal
+	rtt        time.Duration      // to the device and back, as it says; 0: unknown
+	owner      identity.ID        // as the device claims, or zero
+	descriptor object             // the newest known
+	candidates []byte             // as a wire.Candidates message: a fifth of the memory of a slice
+	network    network            // that it counts for
+	calls      bucket             // Limits.Call
+	signals    bucket             // Limits.Signal
+	called     bucket             // Limits.Callee
+	reserve    bucket             // the same, for those it knows
+	peers      [knownPeers]uint32 // hashes of the last devices that it has called
 }
+
+// knownPeers is how many of the devices that it has called a device knows.
+const knownPeers = 8
 
 // What can keep a session from being registered.
 var (
@@ -51,8 +59,9 @@ var (
 	errSuperseded = errors.New("another instance has registered")
 )
 
-func newRegistry(limit int) *registry {
-	r := &registry{seed: maphash.MakeSeed(), limit: int64(limit)}
+func newRegistry(limit, each int) *registry {
+	r := &registry{seed: maphash.MakeSeed(), quota: newQuota(limit)}
+	r.perNetwork.Store(int64(each))
 	for i := range r.shards {
 		r.shards[i].devices = make(map[identity.ID]*device)
 	}
@@ -111,15 +120,51 @@ func (r *registry) holder(x *session) (p peer, ok bool) {
 // spend takes a token from one of the buckets of a session's device, and reports
 // whether there was one.
 func (r *registry) spend(x *session, pick func(*device) *bucket, rate Rate, now time.Duration) bool {
+	return r.spendOf(x.id(), pick, rate, now)
+}
+
+// spendOf is spend for a device by its id.
+func (r *registry) spendOf(id identity.ID, pick func(*device) *bucket, rate Rate, now time.Duration) bool {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	d := sh.devices[id]
+	return d != nil && pick(d).take(rate, now)
+}
+
+func (d *device) callBucket() *bucket    { return &d.calls }
+func (d *device) signalBucket() *bucket  { return &d.signals }
+func (d *device) calledBucket() *bucket  { return &d.called }
+func (d *device) reserveBucket() *bucket { return &d.reserve }
+
+// hash returns what a device is remembered as.
+func (r *registry) hash(id identity.ID) uint32 {
+	return uint32(maphash.Comparable(r.seed, id)>>32) | 1 // 0 is none
+}
+
+// remember takes note that a session's device has called another.
+func (r *registry) remember(x *session, callee identity.ID) {
+	h := r.hash(callee)
 	sh := r.shard(x.id())
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	d := sh.devices[x.id()]
-	return d != nil && pick(d).take(rate, now)
+	if d == nil || slices.Contains(d.peers[:], h) {
+		return
+	}
+	copy(d.peers[1:], d.peers[:])
+	d.peers[0] = h
 }
 
-func (d *device) callBucket() *bucket   { return &d.calls }
-func (d *device) signalBucket() *bucket { return &d.signals }
+// knows reports whether a device has called another of late.
+func (r *registry) knows(id, other identity.ID) bool {
+	h := r.hash(other)
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	d := sh.devices[id]
+	return d != nil && slices.Contains(d.peers[:], h)
+}
 
 // register makes x the session of its device's registration, with the contents
 // of m, and desc as its descriptor if that has any bytes, else the handshake's;
@@ -135,13 +180,17 @@ func (r *registry) register(x *session, m *wire.Register, desc object) (tell, fo
 		return nil, nil, errSuperseded
 	}
 	d := sh.devices[id]
-	if d == nil {
-		if r.count.Add(1) > r.limit {
-			r.count.Add(-1)
+	from := networkOf(x.at.addr.Addr())
+	switch {
+	case d == nil:
+		if !r.quota.take(from, int(r.perNetwork.Load())) {
 			return nil, nil, errFull
 		}
-		d = &device{session: x, instance: m.Instance}
+		d = &device{session: x, instance: m.Instance, network: from}
 		sh.devices[id] = d
+	case d.network != from && r.quota.take(from, int(r.perNetwork.Load())):
+		r.quota.give(d.network)
+		d.network = from
 	}
 	if prev := d.session; prev != x {
 		x.directory = max(x.directory, prev.directory)
@@ -181,10 +230,11 @@ func (r *registry) restore(d *device) bool {
 	if sh.devices[id] != nil {
 		return false
 	}
-	if r.count.Add(1) > r.limit {
-		r.count.Add(-1)
+	if r.quota.len() >= r.quota.limit {
 		return false
 	}
+	d.network = networkOf(d.session.at.addr.Addr())
+	r.quota.force(d.network)
 	sh.devices[id] = d
 	return true
 }
@@ -223,14 +273,14 @@ func (r *registry) leave(x *session) *device {
 	if d == nil || d.session != x {
 		return nil
 	}
-	sh.takeLocked(x.id(), d)
-	r.count.Add(-1)
+	r.takeLocked(sh, x.id(), d)
 	return d
 }
 
 // takeLocked ends a registration.
-func (sh *shard) takeLocked(id identity.ID, d *device) {
+func (r *registry) takeLocked(sh *shard, id identity.ID, d *device) {
 	delete(sh.devices, id)
+	r.quota.give(d.network)
 	d.session.phase = gone
 	if d.old != nil {
 		d.old.phase = gone
@@ -247,10 +297,9 @@ func (r *registry) sweep(i int, now time.Duration) (lost []*device) {
 		if now-d.session.heard <= silence {
 			continue
 		}
-		sh.takeLocked(id, d)
+		r.takeLocked(sh, id, d)
 		lost = append(lost, d)
 	}
-	r.count.Add(int64(-len(lost)))
 	return lost
 }
 

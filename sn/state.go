@@ -18,7 +18,7 @@ import (
 // kept so that it outlives the process (spec §7).
 const (
 	stateKind    = "bdt-sn state"
-	stateVersion = 1
+	stateVersion = 2
 	stateLabel   = "sn state file"
 	// asideSuffix is what the name of a file gets that cannot be read.
 	asideSuffix = ".bad"
@@ -265,7 +265,7 @@ func (s *Server) objectRecord(id identity.ID) []byte {
 	if !ok {
 		return nil
 	}
-	r := objectRecord{s.wall(e.until), e.object}
+	r := objectRecord{s.wall(e.until), e.from, e.object}
 	return r.Append(nil)
 }
 
@@ -320,7 +320,7 @@ func (s *Server) restore() error {
 			return errors.Join(err, errRecord)
 		}
 		if until := time.Unix(r.until, 0).Sub(s.start); until > now {
-			s.objects.restore(identity.ID(key), entry{object: r.object, until: min(until, now+objectLife)})
+			s.objects.restore(identity.ID(key), entry{object: r.object, until: min(until, now+objectLife), from: r.from})
 		} else {
 			s.journal.touchObject(identity.ID(key))
 		}
@@ -329,7 +329,7 @@ func (s *Server) restore() error {
 	if err != nil {
 		return err
 	}
-	restored := int(s.devices.count.Load())
+	restored := s.devices.quota.len()
 	s.count.restored.Add(uint64(restored))
 	if restored+dropped > 0 {
 		s.cfg.Logger.Info("took over the devices of an earlier run", "devices", restored, "expired", dropped, "took", time.Since(began))

@@ -2,7 +2,6 @@ package sn
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -16,18 +15,18 @@ const tableShards = 64
 
 // A table maps keys to values that stop to matter with time. It is bounded: in
 // a full one new keys find no place. It may be used concurrently.
-type table[K comparable, V any] struct {
+type table[K, V comparable] struct {
 	seed   maphash.Seed
 	limit  int // of a shard
 	shards [tableShards]tableShard[K, V]
 }
 
-type tableShard[K comparable, V any] struct {
+type tableShard[K, V comparable] struct {
 	mu sync.Mutex
 	m  map[K]V
 }
 
-func newTable[K comparable, V any](limit int) *table[K, V] {
+func newTable[K, V comparable](limit int) *table[K, V] {
 	t := &table[K, V]{seed: maphash.MakeSeed(), limit: (limit + tableShards - 1) / tableShards}
 	for i := range t.shards {
 		t.shards[i].m = make(map[K]V)
@@ -36,8 +35,8 @@ func newTable[K comparable, V any](limit int) *table[K, V] {
 }
 
 // update replaces the value of a key by what change makes of it; a key that is
-// not there has the zero value. It reports false, without a call, if the key is
-// new and the table full.
+// not there has the zero value, and one that is to have it is not kept. It reports
+// false, without a call, if the key is new and the table full.
 func (t *table[K, V]) update(k K, change func(V) V) bool {
 	sh := &t.shards[maphash.Comparable(t.seed, k)%tableShards]
 	sh.mu.Lock()
@@ -46,7 +45,12 @@ func (t *table[K, V]) update(k K, change func(V) V) bool {
 	if !ok && len(sh.m) >= t.limit {
 		return false
 	}
-	sh.m[k] = change(v)
+	var zero V
+	if v = change(v); v != zero {
+		sh.m[k] = v
+	} else {
+		delete(sh.m, k)
+	}
 	return true
 }
 
@@ -82,32 +86,56 @@ func pairOf(a, b identity.ID) pair {
 
 // pairs holds, for each pair, until when the two may signal.
 type pairs struct {
-	*table[pair, time.Duration]
+	*table[pair, pairing]
+	quota *quota
 }
 
-// allow lets two devices signal from now on for pairLife. It reports false if
-// there is no room to remember it.
-func (p pairs) allow(a, b identity.ID, now time.Duration) bool {
-	return p.update(pairOf(a, b), func(time.Duration) time.Duration { return now + pairLife })
+// A pairing is until when a pair may signal, and the network of who called first.
+type pairing struct {
+	until  time.Duration
+	caller network
+}
+
+func newPairs(limit int) pairs {
+	// The quota bounds all of them, so that no shard is full before.
+	return pairs{newTable[pair, pairing](2 * limit), newQuota(limit)}
+}
+
+// allow lets two devices signal from now on for pairLife, at a call from a
+// network. It reports false if that has no room to remember it.
+func (p pairs) allow(a, b identity.ID, from network, now time.Duration) bool {
+	ok := true
+	return p.update(pairOf(a, b), func(v pairing) pairing {
+		if v.until == 0 {
+			if ok = p.quota.take(from, p.quota.limit); !ok {
+				return v
+			}
+			v.caller = from
+		}
+		v.until = now + pairLife
+		return v
+	}) && ok
+}
+
+// expire forgets what is over in one shard.
+func (p pairs) expire(shard int, now time.Duration) {
+	p.sweep(shard, func(v pairing) bool {
+		if v.until > now {
+			return false
+		}
+		p.quota.give(v.caller)
+		return true
+	})
 }
 
 // allowed reports whether two devices may signal.
 func (p pairs) allowed(a, b identity.ID, now time.Duration) bool {
-	return p.get(pairOf(a, b)) > now
+	return p.get(pairOf(a, b)).until > now
 }
 
 // A callerPrefix is where calls to one callee come from.
 type callerPrefix struct {
-	prefix netip.Prefix
+	caller network
 	callee identity.ID
-}
-
-// prefixOf returns the network that an address counts as: its /24 or /56.
-func prefixOf(a netip.Addr) netip.Prefix {
-	bits := 24
-	if a.Is6() {
-		bits = 56
-	}
-	p, _ := a.Prefix(bits) // fails only for a longer prefix than the address
-	return p
+	known  bool // of its zone, or called by it
 }

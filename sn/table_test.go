@@ -3,7 +3,6 @@ package sn
 import (
 	"net/netip"
 	"testing"
-	"time"
 )
 
 func TestTable(t *testing.T) {
@@ -45,9 +44,9 @@ func TestTable(t *testing.T) {
 }
 
 func TestPairs(t *testing.T) {
-	p := pairs{newTable[pair, time.Duration](100)}
+	p := newPairs(100)
 	a, b := numberedID(1), numberedID(2)
-	p.allow(b, a, 5)
+	p.allow(b, a, 1, 5)
 	if !p.allowed(a, b, 5) || !p.allowed(b, a, 4+pairLife) {
 		t.Error("a pair that called may not signal")
 	}
@@ -56,14 +55,15 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-func TestPrefixOf(t *testing.T) {
-	for in, want := range map[string]string{
-		"198.51.100.77":           "198.51.100.0/24",
-		"2001:db8:1:2ff:3::4":     "2001:db8:1:200::/56",
-		"2001:db8:1:200:ffff::ff": "2001:db8:1:200::/56",
+func TestNetworkOf(t *testing.T) {
+	for in, want := range map[string]network{
+		"198.51.100.77":           1<<63 | 0xc63364,
+		"::ffff:198.51.100.7":     1<<63 | 0xc63364,
+		"2001:db8:1:2ff:3::4":     0x20010db8000102,
+		"2001:db8:1:200:ffff::ff": 0x20010db8000102,
 	} {
-		if got := prefixOf(netip.MustParseAddr(in)).String(); got != want {
-			t.Errorf("%s counts as %s, want %s", in, got, want)
+		if got := networkOf(netip.MustParseAddr(in)); got != want {
+			t.Errorf("%s counts as %x, want %x", in, got, want)
 		}
 	}
 }
