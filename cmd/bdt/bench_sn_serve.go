@@ -65,7 +65,10 @@ func (o *serveSN) run(c *cobra.Command) error {
 		Listen:   o.listen,
 		STUNPort: -1,
 		State:    o.state,
-		Limits:   sn.Limits{Call: unlimited, Prefix: unlimited, Directory: unlimited, Pending: 1 << 20, Calls: 1 << 20},
+		Limits: sn.Limits{
+			Call: unlimited, Prefix: unlimited, Callee: unlimited, Network: unlimited, Directory: unlimited, Lookups: unlimited,
+			PerNetwork: 1 << 20, Pending: 1 << 21, Calls: 1 << 21, // all of it comes from one address
+		},
 		Logger:   logger(c),
 	})
 	if err != nil {

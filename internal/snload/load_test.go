@@ -46,7 +46,7 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 			Network: host,
 			Local:   &identity.LocalDevice{Secret: secret, Device: d},
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("203.0.113.1:8443")},
-			Limits:  sn.Limits{Prefix: sn.Rate{PerSecond: -1}, Call: sn.Rate{PerSecond: -1}},
+			Limits:  sn.Limits{Prefix: sn.Rate{PerSecond: -1}, Call: sn.Rate{PerSecond: -1}, Callee: sn.Rate{PerSecond: -1}, Network: sn.Rate{PerSecond: -1}},
 		}
 		w.start()
 		defer func() { w.server.Close() }()
