@@ -69,7 +69,7 @@ func (o *serveSN) run(c *cobra.Command) error {
 			Call: unlimited, Prefix: unlimited, Callee: unlimited, Network: unlimited, Directory: unlimited, Lookups: unlimited,
 			PerNetwork: 1 << 20, Pending: 1 << 21, Calls: 1 << 21, // all of it comes from one address
 		},
-		Logger:   logger(c),
+		Logger: logger(c),
 	})
 	if err != nil {
 		return err
