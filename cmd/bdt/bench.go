@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/cmd/internal/bench"
 	"github.com/bdtnet/bdt/cmd/internal/command"
+	"github.com/bdtnet/bdt/cmd/internal/daemon"
 	"github.com/bdtnet/bdt/cmd/internal/terminal"
 	"github.com/bdtnet/bdt/identity"
 )
@@ -62,34 +63,39 @@ func (o *measure) run(c *cobra.Command, target string) error {
 	if o.duration < 10*time.Millisecond || o.duration > bench.MaxDuration || o.streams < 1 || o.streams > maxStreams {
 		return command.Usagef("--duration must be from 10ms to %v, --streams from 1 to %d", bench.MaxDuration, maxStreams)
 	}
-	stack, id, err := o.open(c, target)
+	d, t, err := o.dial(c, target)
 	if err != nil {
 		return err
 	}
-	defer stack.Close()
+	defer d.Close()
 	show := terminal.New(c.ErrOrStderr(), os.Getenv)
-	r, err := o.measure(c.Context(), stack, id, show)
+	tell := watch(c, d, t.ID())
+	r, err := o.measure(c.Context(), d, t.ID(), show, tell)
+	tell()
 	if err != nil {
 		return adviseDial(err)
 	}
 	if o.asJSON {
-		return json.NewEncoder(c.OutOrStdout()).Encode(r)
+		return encode(c.OutOrStdout(), r)
 	}
 	r.write(c.OutOrStdout())
 	return nil
 }
 
-// measure measures everything, and shows the progress on a live terminal.
-func (o *measure) measure(ctx context.Context, stack *bdt.Stack, id identity.ID, show *terminal.Terminal) (*report, error) {
-	var device atomic.Pointer[identity.Device] // an owner's device answers for it
-	dial := func(ctx context.Context) (*bdt.Conn, error) {
-		conn, err := stack.Dial(ctx, id, bench.Service)
+// measure measures everything, and shows the progress on a live terminal. connected is
+// called when the first byte is there.
+func (o *measure) measure(ctx context.Context, d daemon.Device, id identity.ID, show *terminal.Terminal, connected func()) (*report, error) {
+	var device atomic.Pointer[identity.ID] // an owner's device answers for it
+	dial := func(ctx context.Context) (daemon.Stream, error) {
+		s, err := d.Dial(ctx, id, bench.Service)
 		if err == nil {
-			device.Store(conn.Peer())
+			peer := s.RemoteAddr().(bdt.Addr).ID
+			device.Store(&peer)
 		}
-		return conn, err
+		return s, err
 	}
 	first, err := bench.FirstByte(ctx, dial)
+	connected()
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +129,8 @@ func (o *measure) measure(ctx context.Context, stack *bdt.Stack, id identity.ID,
 			P99:    inMilliseconds(q.P99),
 		})
 	}
-	peer, _ := stack.Peer(device.Load().ID())
-	r.Path, r.Addr = peer.Path.Kind, peer.Path.Remote
+	p := currentPath(ctx, d, *device.Load())
+	r.Path, r.Addr = p.Kind, p.Remote
 	return r, nil
 }
 
@@ -153,16 +159,16 @@ func follow(bar *terminal.Bar, n *atomic.Int64) (stop func()) {
 
 // A report is what was measured.
 type report struct {
-	ID          identity.ID    `json:"id"`
-	Path        string         `json:"path"`
-	Addr        netip.AddrPort `json:"addr"`
-	FirstByteMS float64        `json:"first_byte_ms"`
-	Direction   string         `json:"direction"` // "up", "down"
-	Streams     int            `json:"streams"`
-	Seconds     float64        `json:"seconds"`
-	Bytes       int64          `json:"bytes"`
-	MbitPerS    float64        `json:"mbit_per_s"`
-	Requests    []requests     `json:"requests"`
+	ID          identity.ID     `json:"id"`
+	Path        string          `json:"path"`
+	Addr        *netip.AddrPort `json:"addr"`
+	FirstByteMS float64         `json:"first_byte_ms"`
+	Direction   string          `json:"direction"` // "up", "down"
+	Streams     int             `json:"streams"`
+	Seconds     float64         `json:"seconds"`
+	Bytes       int64           `json:"bytes"`
+	MbitPerS    float64         `json:"mbit_per_s"`
+	Requests    []requests      `json:"requests"`
 }
 
 // requests is a rate of requests, and their latency in milliseconds.
@@ -176,7 +182,7 @@ type requests struct {
 
 // write writes the report for people.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "%-24s %s\n", "path", where(bdt.PathStatus{Kind: r.Path, Remote: r.Addr}))
+	fmt.Fprintf(w, "%-24s %s\n", "path", strings.TrimSpace(r.Path+" "+addrText(r.Addr)))
 	fmt.Fprintf(w, "%-24s %.2f ms\n", "first answered byte", r.FirstByteMS)
 	fmt.Fprintf(w, "%-24s %.1f Mbit/s (%d bytes in %.2f s over %d streams)\n",
 		"throughput, "+r.Direction, r.MbitPerS, r.Bytes, r.Seconds, r.Streams)

@@ -245,3 +245,11 @@ func (d *demo) summary() {
 
 // heading begins a section.
 func (d *demo) heading(s string) { d.Printf("\n%s\n", d.Bold(s)) }
+
+// where is a path for people: its kind and the peer's address.
+func where(p bdt.PathStatus) string {
+	if p.Kind == "" {
+		return "no path"
+	}
+	return fmt.Sprintf("%s %s", p.Kind, p.Remote)
+}

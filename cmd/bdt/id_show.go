@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,11 +11,12 @@ import (
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
+	"github.com/bdtnet/bdt/cmd/internal/qrcode"
 	"github.com/bdtnet/bdt/identity"
 )
 
 func newIDShow() *cobra.Command {
-	var asJSON, public bool
+	var asJSON, public, qr bool
 	c := &cobra.Command{
 		Use:   "show FILE|TICKET",
 		Short: "Show what an identity, a ticket or an id says",
@@ -27,7 +27,8 @@ With --public the output is the identity without its secret, as a file that can 
 given to others: an owner's is what 'bdt up --owner' takes.`,
 		Example: `  bdt id show laptop.pem
   bdt id show --json 'bdt:ID?sn=…'
-  bdt id show --public me.pem > me.pub`,
+  bdt id show --public me.pem > me.pub
+  bdt id show --qr 'bdt:ID?sn=…'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if public {
@@ -37,10 +38,11 @@ given to others: an owner's is what 'bdt up --owner' takes.`,
 			if err != nil {
 				return err
 			}
+			if qr {
+				return qrcode.Write(c.OutOrStdout(), qrText(args[0], v), false)
+			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetEscapeHTML(false)
-				return e.Encode(v)
+				return encode(c.OutOrStdout(), v)
 			}
 			v.write(c.OutOrStdout())
 			return nil
@@ -48,8 +50,17 @@ given to others: an owner's is what 'bdt up --owner' takes.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.Flags().BoolVar(&public, "public", false, "print the identity without its secret, PEM-armoured")
-	c.MarkFlagsMutuallyExclusive("json", "public")
+	c.Flags().BoolVar(&qr, "qr", false, "print the ticket, or the id of a file, as a QR code")
+	c.MarkFlagsMutuallyExclusive("json", "public", "qr")
 	return c
+}
+
+// qrText is what a QR code says of arg: the ticket that it is, or the id in a file.
+func qrText(arg string, v *view) string {
+	if _, err := identity.ParseTicket(arg); err == nil {
+		return arg
+	}
+	return "bdt:" + v.ID
 }
 
 // A view is what is shown of an identity or ticket. What is not known is

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,7 @@ import (
 
 	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/cmd/internal/command"
-	"github.com/bdtnet/bdt/cmd/internal/keyfile"
+	"github.com/bdtnet/bdt/cmd/internal/daemon"
 )
 
 // A netCheck is the command line of netcheck.
@@ -46,39 +45,57 @@ is "unknown", with the reason. The status is 0 if a super node serves this devic
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
 	o.flags(c)
-	c.Flags().Lookup("sn").Usage = "super node to ask, ID@HOST:PORT; may be repeated"
+	c.Flags().Lookup("sn").Usage = "super node to ask, ID@HOST:PORT; may be repeated (default: those of the running 'bdt up')"
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	return c
 }
 
 // run is netcheck.
 func (o *netCheck) run(c *cobra.Command) error {
-	if len(o.sns) == 0 {
-		return command.Advise(command.Usagef("there is no super node to ask"), "name one or more with --sn ID@HOST:PORT")
-	}
-	cfg := bdt.Config{SNs: o.sns, Listen: o.listen, Logger: logger(c)}
-	if o.key != "" {
-		var err error
-		if cfg.Device, err = keyfile.Load(o.key); err != nil {
-			return err
-		}
-		cfg.StampFile = stampFile(o.key)
-	}
-	r, err := bdt.CheckNetwork(c.Context(), cfg)
+	d, err := o.device(c)
 	if err != nil {
-		return adviseOpen(err)
+		return err
+	}
+	defer d.Close()
+	r, err := d.NetCheck(c.Context())
+	if err != nil {
+		return err
 	}
 	if err := c.Context().Err(); err != nil {
 		return fmt.Errorf("stopped: %w", err)
 	}
 	if o.asJSON {
-		if err := json.NewEncoder(c.OutOrStdout()).Encode(r); err != nil {
+		if err := encode(c.OutOrStdout(), r); err != nil {
 			return err
 		}
 	} else {
 		writeNetReport(c.OutOrStdout(), r)
 	}
 	return netError(r)
+}
+
+// device opens the device to ask from. One that runs asks its own super nodes: if
+// others are named, it is left alone unless its key was named, too.
+func (o *netCheck) device(c *cobra.Command) (daemon.Device, error) {
+	device, err := o.identity()
+	if err != nil {
+		return nil, err
+	}
+	if c.Flags().Changed("sn") && o.key == "" {
+		device = nil
+	}
+	if device != nil {
+		if d, err := o.running(c.Context(), device, nil); d != nil || err != nil {
+			return d, err
+		}
+	}
+	if len(o.sns) == 0 {
+		return nil, command.Advise(command.Usagef("there is no super node to ask"), "name one or more with --sn ID@HOST:PORT")
+	}
+	if o.key == "" {
+		device = nil
+	}
+	return o.start(c, device)
 }
 
 // netError returns why no super node serves this device, nil if one does.

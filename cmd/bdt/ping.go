@@ -14,6 +14,7 @@ import (
 
 	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/cmd/internal/command"
+	"github.com/bdtnet/bdt/cmd/internal/daemon"
 	"github.com/bdtnet/bdt/identity"
 )
 
@@ -39,7 +40,8 @@ tells the path that data uses then:
   punched   through the NATs of both
   relayed   over a relay
 
-and the peer's address on it. The status is 0 if any ping was answered.`,
+and the peer's address on it. The status is 0 if any ping was answered. The id of an
+owner stands for the device that answers for it.`,
 		Example: `  bdt ping 'bdt:ID?sn=…'
   bdt ping ID --sn ID@sn.example:8443 -c 0 --interval 100ms
   bdt ping 'bdt:ID?sn=…' --json | jq .rtt_ms`,
@@ -61,23 +63,23 @@ func (o *ping) run(c *cobra.Command, target string) error {
 		return command.Usagef("--count must not be negative, --interval and --timeout must be above 0")
 	}
 	ctx, out := c.Context(), c.OutOrStdout()
-	stack, id, err := o.open(c, target)
+	d, t, err := o.dial(c, target)
 	if err != nil {
 		return err
 	}
-	defer stack.Close()
+	defer d.Close()
 	start := time.Now()
-	conn, err := stack.Dial(ctx, id, bdt.EchoService)
+	conn, err := connect(c, d, t.ID(), bdt.EchoService)
 	if err != nil {
-		return adviseDial(err)
+		return err
 	}
 	conn.Close()
-	id = conn.Peer().ID() // an owner's device answers for it
+	id := conn.RemoteAddr().(bdt.Addr).ID // of an owner's device, if the target is an owner
 	if !o.asJSON {
 		fmt.Fprintf(out, "connected to %s in %s\n", id, milliseconds(time.Since(start)))
 	}
 	var sum summary
-	o.pings(ctx, stack, id, func(p pong) {
+	o.pings(ctx, d, id, func(p pong) {
 		sum.add(p)
 		p.write(out, o.asJSON)
 	})
@@ -92,19 +94,18 @@ func (o *ping) run(c *cobra.Command, target string) error {
 
 // pings sends pings until they have been sent or ctx ends, and passes on what
 // came of each. It gives up on a device that refuses.
-func (o *ping) pings(ctx context.Context, stack *bdt.Stack, id identity.ID, each func(pong)) {
+func (o *ping) pings(ctx context.Context, d daemon.Device, id identity.ID, each func(pong)) {
 	ticker := time.NewTicker(o.interval)
 	defer ticker.Stop()
 	for seq := 1; ; seq++ {
 		one, cancel := context.WithTimeout(ctx, o.timeout)
-		rtt, err := stack.Ping(one, id)
+		rtt, err := d.Ping(one, id)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
-		status, _ := stack.Peer(id)
-		each(pong{seq, status.Path, rtt, err})
-		if seq == o.count || errors.Is(err, bdt.ErrDenied) || errors.Is(err, bdt.ErrNoService) {
+		each(pong{seq, currentPath(ctx, d, id), rtt, err})
+		if seq == o.count || errors.Is(err, bdt.ErrDenied) || errors.Is(err, bdt.ErrNoService) || errors.Is(err, daemon.ErrGone) {
 			return
 		}
 		select {
@@ -115,10 +116,18 @@ func (o *ping) pings(ctx context.Context, stack *bdt.Stack, id identity.ID, each
 	}
 }
 
+// currentPath is the path that data to a device uses; the zero Path if there is none.
+func currentPath(ctx context.Context, d daemon.Device, id identity.ID) daemon.Path {
+	if e, err := d.Explain(ctx, id); err == nil && e.Peer.Path != nil {
+		return *e.Peer.Path
+	}
+	return daemon.Path{}
+}
+
 // A pong is what came of one ping.
 type pong struct {
 	seq  int
-	path bdt.PathStatus // that data uses
+	path daemon.Path // that data uses
 	rtt  time.Duration
 	err  error // nil: answered
 }
@@ -131,7 +140,7 @@ func (p pong) write(w io.Writer, asJSON bool) {
 	case p.err != nil:
 		fmt.Fprintf(w, "%4d  no answer: %v\n", p.seq, p.err)
 	default:
-		fmt.Fprintf(w, "%4d  %-8s %-24s %s\n", p.seq, p.path.Kind, p.path.Remote, milliseconds(p.rtt))
+		fmt.Fprintf(w, "%4d  %-8s %-24s %s\n", p.seq, p.path.Kind, addrText(p.path.Remote), milliseconds(p.rtt))
 	}
 }
 
@@ -145,10 +154,7 @@ type pongView struct {
 }
 
 func (p pong) view() pongView {
-	v := pongView{Seq: p.seq, Path: p.path.Kind}
-	if p.path.Remote.IsValid() {
-		v.Addr = &p.path.Remote
-	}
+	v := pongView{Seq: p.seq, Path: p.path.Kind, Addr: p.path.Remote}
 	if p.err != nil {
 		v.Error = p.err.Error()
 		return v
@@ -193,3 +199,11 @@ func (s summary) String() string {
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", inMilliseconds(d)) }
 
 func inMilliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// addrText is an address, or nothing.
+func addrText(a *netip.AddrPort) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}

@@ -7,15 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/cmd/internal/daemon"
 )
 
 func TestPongs(t *testing.T) {
-	path := bdt.PathStatus{Kind: "punched", Remote: netip.MustParseAddrPort("192.0.2.1:7")}
+	remote := netip.MustParseAddrPort("192.0.2.1:7")
+	path := daemon.Path{Kind: "punched", Remote: &remote}
 	pongs := []pong{
 		{1, path, 12_345 * time.Microsecond, nil},
 		{2, path, 0, errors.New("lost")},
-		{3, bdt.PathStatus{}, 0, errors.New("lost again")},
+		{3, daemon.Path{}, 0, errors.New("lost again")},
 		{4, path, 2 * time.Millisecond, nil},
 	}
 	var text, lines strings.Builder

@@ -36,6 +36,8 @@ var settings = config.Table{
 		New: func() pflag.Value { return new(flagvalue.Endpoints) }, Many: true},
 	{Name: "visible", Usage: "to whom super nodes may show this device's addresses: everyone, zone, nobody (default everyone)",
 		New: func() pflag.Value { return new(flagvalue.Visibility) }},
+	{Name: "no-lan", Usage: "neither look for devices on the local network nor be found there",
+		New: func() pflag.Value { return new(flagvalue.Switch) }},
 	{Name: "serve", Usage: "built-in `SERVICE` to offer: echo, bench, none; may be repeated (default echo)",
 		New: func() pflag.Value { return builtin() }, Many: true},
 	{Name: "expose", Usage: "offer a local server, `NAME=HOST:PORT` or NAME=unix:PATH; may be repeated",

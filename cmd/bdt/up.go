@@ -2,36 +2,37 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bdtnet/bdt/bdt"
-	"github.com/bdtnet/bdt/cmd/internal/bench"
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
-	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/cmd/internal/qrcode"
+	"github.com/bdtnet/bdt/cmd/internal/terminal"
 )
 
-// slowOnline is how long to wait for a super node before saying that it takes long.
-const slowOnline = 10 * time.Second
+const (
+	// slowOnline is how long to wait for a super node before saying that it takes long.
+	slowOnline = 10 * time.Second
+	// watchEvery is how often to look whether another process has taken over the key.
+	watchEvery = time.Second
+)
 
 // An up is the command line of up.
 type up struct {
-	key       string
-	owner     string
-	sns       flagvalue.Refs
-	listen    flagvalue.Listen
-	endpoints flagvalue.Endpoints
-	serve     []string
-	asJSON    bool
+	caller
+	offer  services
+	keep   flagvalue.Switch
+	qr     bool
+	asJSON bool
 }
 
 func newUp() *cobra.Command {
@@ -47,24 +48,48 @@ The line
 
 on standard output says that others can dial now. The ticket is all they need.
 The key is the device's identity, made on first use. SIGTERM and SIGINT stop it.
+While it runs, other commands with this key go through it, as do those without a
+key if this is the usual one.
 
-Services: echo answers pings of everybody. bench answers measurements of everybody,
-but gives devices outside the own zone at most 100 Mbit/s.`,
+What others can use:
+
+  --serve echo         answers pings
+  --serve bench        answers measurements; outside the zone at most 100 Mbit/s
+  --expose NAME=ADDR   a TCP server of this machine or network, or a Unix socket
+  --serve-dir NAME=DIR files, over HTTP: GET and HEAD to read, PUT and DELETE to write
+
+Who may use it: --allow WHO,… for all, --allow NAME=WHO,… for one service. WHO is
+
+  everyone, zone (this device's owner's devices), friends (--friend), nobody,
+  or the id of a device or of an owner
+
+and may end in a colon and letters: c to call, r to read, w to write. Unless told
+otherwise, echo and bench are open to everyone and the others to the zone.
+
+The status is 1 if another process takes this key over at the super nodes; --keep
+stays nevertheless.`,
 		Example: `  # Reachable wherever this machine is
   bdt up --sn ID@sn.example:8443
 
+  # A web server for one's own devices and a friend, files for everyone to read
+  bdt up --sn ID@sn.example:8443 --expose http=8000 --allow http=zone,ID \
+         --serve-dir pub=/srv/pub --allow pub=zone,everyone:r
+
   # A server with a public address needs no super node
-  bdt up --listen :4433 --endpoint 203.0.113.9:4433 --serve echo --serve bench`,
+  bdt up --listen :4433 --endpoint 203.0.113.9:4433 --serve echo --serve bench
+
+  # The ticket as a QR code, for a phone
+  bdt up --sn ID@sn.example:8443 --qr`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
+	o.flags(c)
+	o.serverFlags(c)
+	o.offer.flags(c)
 	f := c.Flags()
-	f.StringVar(&o.key, "key", "", "key `FILE`, made if there is none (default: bdt/device.pem in your configuration directory)")
-	f.StringVar(&o.owner, "owner", "", "`FILE` of the zone's owner, with or without its secret (default: what is known of it since 'bdt zone join')")
-	f.Var(&o.sns, "sn", "super node, ID@HOST:PORT; may be repeated")
-	f.Var(&o.listen, "listen", "local UDP address, IP:PORT or :PORT; may be repeated (default: any)")
-	f.Var(&o.endpoints, "endpoint", "public address at which this device can be reached; may be repeated")
-	f.StringSliceVar(&o.serve, "serve", []string{bdt.EchoService}, "`SERVICE` to offer: echo, bench; may be repeated")
+	f.Lookup("fresh").Hidden = true // a device that nobody can find again
+	settings.Flag(f, "keep", &o.keep)
+	f.BoolVar(&o.qr, "qr", false, "show the ticket as a QR code, too, on standard error")
 	f.BoolVar(&o.asJSON, "json", false, "print the ready line as a JSON object")
 	return c
 }
@@ -72,15 +97,14 @@ but gives devices outside the own zone at most 100 Mbit/s.`,
 // check reports what is wrong with the command line.
 func (o *up) check() error {
 	if len(o.sns)+len(o.endpoints) == 0 {
-		return command.Advise(command.Usagef("nobody could find this device"),
-			"name a super node with --sn ID@HOST:PORT, or the public address of this machine with --endpoint IP:PORT")
+		return errNobodyFinds()
 	}
-	for _, s := range o.serve {
-		if s != bdt.EchoService && s != bench.Service {
-			return command.Advise(command.Usagef("there is no service %q", s), "choose from echo and bench")
-		}
-	}
-	return nil
+	return o.offer.check()
+}
+
+func errNobodyFinds() error {
+	return command.Advise(command.Usagef("nobody could find this device"),
+		"name a super node with --sn ID@HOST:PORT, or the public address of this machine with --endpoint IP:PORT")
 }
 
 // run is up.
@@ -88,31 +112,22 @@ func (o *up) run(c *cobra.Command) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	ctx := c.Context()
 	cfg, err := o.config(c)
 	if err != nil {
 		return err
 	}
-	stack, err := bdt.Open(cfg)
+	h, err := openHere(c, cfg)
 	if err != nil {
-		return adviseOpen(err)
+		return err
 	}
-	var services sync.WaitGroup
-	defer services.Wait()
-	defer stack.Close()
-	if slices.Contains(o.serve, bdt.EchoService) {
-		if _, err := stack.ServeEcho(); err != nil {
-			return err
-		}
+	defer h.Close()
+	ctx := c.Context()
+	served, err := o.offer.start(ctx, h.Local, cfg.Logger)
+	if err != nil {
+		return err
 	}
-	if slices.Contains(o.serve, bench.Service) {
-		ln, err := stack.Listen(bench.Service, bdt.Everyone)
-		if err != nil {
-			return err
-		}
-		server := bench.Server{Trusted: bdt.Caller.InOwnZone}
-		services.Go(func() { server.Serve(ctx, ln) }) // ends with the listener
-	}
+	defer served.stop()
+	stack := h.Stack()
 	if len(o.sns) > 0 {
 		if err := waitOnline(ctx, c.ErrOrStderr(), stack); err != nil {
 			return err
@@ -121,42 +136,32 @@ func (o *up) run(c *cobra.Command) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	o.ready(c.OutOrStdout(), stack)
-	<-ctx.Done()
-	return nil
+	if err := o.ready(c, stack); err != nil {
+		return err
+	}
+	return o.stay(ctx, c.ErrOrStderr(), stack)
 }
 
-// config reads the files that the command line names.
+// config makes the key if there is none, and reads the files that are named.
 func (o *up) config(c *cobra.Command) (bdt.Config, error) {
-	cfg := bdt.Config{SNs: o.sns, Listen: o.listen, Endpoints: o.endpoints, Logger: logger(c)}
-	if o.key == "" {
-		var err error
-		if o.key, err = keyfile.Default("device.pem"); err != nil {
-			return cfg, err
-		}
+	if o.fresh {
+		return o.caller.config(c, nil)
 	}
-	device, made, err := keyfile.LoadOrMake(o.key)
+	if o.key == "" {
+		path, err := keyfile.Default(deviceFile)
+		if err != nil {
+			return bdt.Config{}, err
+		}
+		o.key = flagvalue.Text(path)
+	}
+	device, made, err := keyfile.LoadOrMake(o.key.String())
 	if err != nil {
-		return cfg, err
+		return bdt.Config{}, err
 	}
 	if made {
-		fmt.Fprintf(c.ErrOrStderr(), "made %s: keep a copy of it\n", o.key)
+		fmt.Fprintf(c.ErrOrStderr(), "made %s: keep a copy of it\n", o.key.String())
 	}
-	cfg.Device, cfg.StampFile, cfg.OwnerFile = device, stampFile(o.key), ownerFile(o.key)
-	if o.owner == "" {
-		return cfg, nil
-	}
-	if cfg.Owner, err = loadOwner(o.owner); err != nil {
-		return cfg, err
-	}
-	err = cfg.Owner.Member(device.Device, time.Now())
-	if errors.Is(err, identity.ErrExpired) {
-		fmt.Fprintf(c.ErrOrStderr(), "what %s says has expired: no device is of the zone until a newer version comes\n", o.owner)
-	} else if err != nil {
-		return cfg, command.Advise(fmt.Errorf("%s is not of the zone of %s: %w", o.key, o.owner, err),
-			"make a device of the zone with 'bdt id new --owner', or enrol one with 'bdt zone enrol'")
-	}
-	return cfg, nil
+	return o.caller.config(c, device)
 }
 
 // waitOnline waits until a super node serves the device, and says so if that
@@ -170,24 +175,65 @@ func waitOnline(ctx context.Context, stderr io.Writer, stack *bdt.Stack) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	superseded := func(s bdt.SNStatus) bool { return s.State == "superseded" }
-	if err != nil && slices.ContainsFunc(stack.SNs(), superseded) {
-		return command.Advise(err, "stop the other process that uses this key, or give this one a key of its own with --key")
+	if err != nil && superseded(stack) != "" {
+		return errSuperseded(superseded(stack))
 	}
 	return adviseDial(err)
 }
 
-// ready prints the ready line.
-func (o *up) ready(w io.Writer, stack *bdt.Stack) {
-	if !o.asJSON {
-		fmt.Fprintf(w, "ready id=%s ticket=%s\n", stack.ID(), stack.Ticket())
-		return
+// superseded returns the super node at which another process with this key has taken
+// this device's place, or nothing.
+func superseded(stack *bdt.Stack) string {
+	i := slices.IndexFunc(stack.SNs(), func(s bdt.SNStatus) bool { return s.State == "superseded" })
+	if i < 0 {
+		return ""
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false) // tickets hold &
-	e.Encode(struct {
-		Ready  bool   `json:"ready"`
-		ID     string `json:"id"`
-		Ticket string `json:"ticket"`
-	}{true, stack.ID().String(), stack.Ticket().String()})
+	return stack.SNs()[i].Ref.String()
+}
+
+func errSuperseded(ref string) error {
+	return command.Advise(fmt.Errorf("another process with this key has taken over at super node %s, and gets the calls now", ref),
+		"stop the other process, on whichever machine it runs, or give this one a key of its own with --key; --keep stays nevertheless")
+}
+
+// ready prints the ready line.
+func (o *up) ready(c *cobra.Command, stack *bdt.Stack) error {
+	ticket := stack.Ticket().String()
+	if o.qr {
+		if err := qrcode.Write(c.ErrOrStderr(), ticket, false); err != nil {
+			return err
+		}
+	}
+	if o.asJSON {
+		return encode(c.OutOrStdout(), struct {
+			Ready  bool   `json:"ready"`
+			ID     string `json:"id"`
+			Ticket string `json:"ticket"`
+		}{true, stack.ID().String(), ticket})
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "ready id=%s ticket=%s\n", stack.ID(), ticket)
+	return err
+}
+
+// stay waits for the end of ctx, or for another process that takes the key over.
+func (o *up) stay(ctx context.Context, stderr io.Writer, stack *bdt.Stack) error {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	said := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		ref := superseded(stack)
+		switch {
+		case ref == "" || said:
+		case !bool(o.keep):
+			return errSuperseded(ref)
+		default:
+			said = true
+			fmt.Fprintln(terminal.New(stderr, os.Getenv), errors.Unwrap(errSuperseded(ref)))
+		}
+	}
 }

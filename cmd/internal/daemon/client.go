@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,8 +126,13 @@ func request(ctx context.Context, method, path string, query url.Values, body io
 	return r, err
 }
 
-// ask makes a request and decodes the answer into v.
+// ask makes a request and decodes the JSON of the answer into v.
 func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body string, v any) error {
+	return c.do(ctx, method, path, query, body, func(r io.Reader) error { return json.NewDecoder(r).Decode(v) })
+}
+
+// do makes a request and has the answer decoded.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body string, decode func(io.Reader) error) error {
 	r, err := request(ctx, method, path, query, strings.NewReader(body))
 	if err != nil {
 		return err
@@ -139,7 +145,7 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	if err := check(resp, http.StatusOK); err != nil {
 		return err
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(v); err != nil {
+	if err := decode(io.LimitReader(resp.Body, maxAnswer)); err != nil {
 		return gone(ctx, fmt.Errorf("answer of the running process: %w", err))
 	}
 	return nil
@@ -205,6 +211,16 @@ func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 // Explain implements [Device].
 func (c *Client) Explain(ctx context.Context, id identity.ID) (*Explanation, error) {
 	return get[Explanation](ctx, c, "explain", url.Values{"id": {id.String()}})
+}
+
+// NetCheck implements [Device].
+func (c *Client) NetCheck(ctx context.Context) (*bdt.NetReport, error) {
+	report := new(bdt.NetReport)
+	err := c.do(ctx, "POST", "netcheck", nil, "", func(r io.Reader) error { return gob.NewDecoder(r).Decode(report) })
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
 // get asks for a T.

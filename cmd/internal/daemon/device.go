@@ -31,6 +31,8 @@ type Device interface {
 	// Explain tells how a device is reached, and why so. It fails with
 	// [ErrUnknown] if this device has nothing to do with it.
 	Explain(context.Context, identity.ID) (*Explanation, error)
+	// NetCheck examines the network between the device and its super nodes.
+	NetCheck(context.Context) (*bdt.NetReport, error)
 	// Close lets go of the device. If it is of this process, it stops.
 	Close() error
 }

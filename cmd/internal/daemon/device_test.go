@@ -80,6 +80,9 @@ func testViews(t *testing.T, w *world, d Device) {
 	if len(s.Services) != 1 || s.Services[0] != (Service{"web", "127.0.0.1:80", "zone,everyone:r", 0}) {
 		t.Errorf("services %+v", s.Services)
 	}
+	if r, err := d.NetCheck(ctx); err != nil || len(r.SNs) != 0 || r.UDP.Value == "" || len(r.Candidates) == 0 || r.Time.IsZero() {
+		t.Errorf("netcheck %+v, %v", r, err)
+	}
 	if ticket, err := identity.ParseTicket(s.Ticket); err != nil || ticket.ID != d.ID() {
 		t.Errorf("ticket %s: %v", s.Ticket, err)
 	}

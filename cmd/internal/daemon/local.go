@@ -190,3 +190,6 @@ func (l *Local) Explain(_ context.Context, id identity.ID) (*Explanation, error)
 	}
 	return v, nil
 }
+
+// NetCheck implements [Device].
+func (l *Local) NetCheck(ctx context.Context) (*bdt.NetReport, error) { return l.stack.NetCheck(ctx) }

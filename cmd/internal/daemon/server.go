@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,6 +127,7 @@ func (s *Server) handler() http.Handler {
 		}
 		return struct{}{}, s.device.Learn(r.Context(), ticket)
 	}))
+	mux.HandleFunc("POST /v1/netcheck", s.netCheck)
 	mux.HandleFunc("POST /v1/dial", s.dial)
 	mux.HandleFunc("POST /v1/listen", s.listen)
 	mux.HandleFunc("POST /v1/accept", s.accept)
@@ -168,6 +170,17 @@ func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(v) // fails if the other end has gone
 	}
+}
+
+// netCheck answers with a report, in gob: its JSON is for people's programs, and has no
+// way back.
+func (s *Server) netCheck(w http.ResponseWriter, r *http.Request) {
+	report, err := s.device.NetCheck(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	gob.NewEncoder(w).Encode(report) // fails if the other end has gone
 }
 
 // fail answers with an error.

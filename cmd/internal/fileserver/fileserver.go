@@ -31,7 +31,10 @@ const (
 type Server struct {
 	root *os.Root
 	http http.Server
-	done sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup // requests
 }
 
 // A granted connection knows what its caller may do, as *bdt.Conn does.
@@ -75,9 +78,22 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // Close ends all streams and waits for what they were doing.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	err := s.http.Close()
-	s.done.Wait()
+	s.work.Wait()
 	return errors.Join(err, s.root.Close())
+}
+
+// begin has Close wait for a request, unless it is too late for one.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.work.Add(1)
+	}
+	return !s.closed
 }
 
 // needs is the right that a method takes; 0: no such method.
@@ -94,8 +110,10 @@ func needs(method string) bdt.Rights {
 // ServeHTTP implements http.Handler. Requests that come by other ways than Serve have
 // no rights.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.done.Add(1)
-	defer s.done.Done()
+	if !s.begin() {
+		return
+	}
+	defer s.work.Done()
 	rights, _ := r.Context().Value(rightsKey{}).(bdt.Rights)
 	need := needs(r.Method)
 	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
@@ -120,8 +138,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) read(w http.ResponseWriter, r *http.Request, name string) {
 	// Opening a pipe or a device could block, or do something.
 	info, err := s.root.Stat(nameOr(name, "."))
-	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+	switch {
+	case err == nil && !info.IsDir() && !info.Mode().IsRegular():
 		err = fs.ErrPermission
+	case err != nil && !errors.Is(err, fs.ErrPermission):
+		err = fs.ErrNotExist // or a link that leads outside: the caller need not know
 	}
 	if err != nil {
 		s.answer(w, err, 0)

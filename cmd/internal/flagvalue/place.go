@@ -1,8 +1,11 @@
 package flagvalue
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -56,6 +59,40 @@ func (p Place) Port() string {
 	return port
 }
 
+// Listen opens a listener there. A Unix socket is for this user alone; one that was
+// left behind, at which nobody listens, is replaced.
+func (p Place) Listen(ctx context.Context) (net.Listener, error) {
+	var config net.ListenConfig
+	ln, err := config.Listen(ctx, p.Network, p.Addr)
+	if err == nil || p.Network != "unix" {
+		return private(ln, err, p)
+	}
+	if info, e := os.Lstat(p.Addr); e != nil || info.Mode().Type() != fs.ModeSocket {
+		return nil, err
+	}
+	if c, e := net.Dial("unix", p.Addr); e == nil {
+		c.Close()
+		return nil, err // somebody listens
+	}
+	if e := os.Remove(p.Addr); e != nil {
+		return nil, err
+	}
+	ln, err = config.Listen(ctx, p.Network, p.Addr)
+	return private(ln, err, p)
+}
+
+// private keeps other users from a Unix socket.
+func private(ln net.Listener, err error, p Place) (net.Listener, error) {
+	if err != nil || p.Network != "unix" {
+		return ln, err
+	}
+	if err := os.Chmod(p.Addr, 0o600); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
 // String returns what ParsePlace reads.
 func (p Place) String() string {
 	if p.Network == "unix" {
@@ -98,8 +135,8 @@ func ParseTarget(s string) (Target, error) {
 	case named:
 		t.Service = service
 	}
-	if id := t.ID(); id.Type() != identity.TypeDevice && id.Type() != identity.TypePeople {
-		return Target{}, fmt.Errorf("%s is of type %s, neither a device nor an owner", id, id.Type())
+	if t := ticket.ID.Type(); t != identity.TypeDevice && t != identity.TypePeople {
+		return Target{}, fmt.Errorf("it is of type %s, not a device or an owner", t)
 	}
 	return t, nil
 }

@@ -20,8 +20,8 @@ type Stream interface {
 // It returns what went wrong on the way, unless it was ctx.
 func Join(ctx context.Context, a, b Stream) error {
 	stop := context.AfterFunc(ctx, func() {
-		abandon(a)
-		abandon(b)
+		Abandon(a)
+		Abandon(b)
 	})
 	defer stop()
 	var ways sync.WaitGroup
@@ -31,8 +31,8 @@ func Join(ctx context.Context, a, b Stream) error {
 	ways.Wait()
 	err := errors.Join(there, back)
 	if err != nil {
-		abandon(a)
-		abandon(b)
+		Abandon(a)
+		Abandon(b)
 	}
 	a.Close()
 	b.Close()
@@ -50,8 +50,8 @@ func move(to, from Stream) error {
 		err = to.CloseWrite()
 	}
 	if err != nil {
-		abandon(to)
-		abandon(from)
+		Abandon(to)
+		Abandon(from)
 	}
 	return err
 }
@@ -60,8 +60,8 @@ func move(to, from Stream) error {
 // them ends in the wrong error.
 type writer struct{ io.Writer }
 
-// abandon breaks a stream off, so that its other end sees that something is missing.
-func abandon(s Stream) {
+// Abandon breaks a stream off, so that its other end sees that something is missing.
+func Abandon(s Stream) {
 	switch s := s.(type) {
 	case interface{ Reset(uint32) }:
 		s.Reset(0)

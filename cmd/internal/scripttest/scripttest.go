@@ -8,6 +8,7 @@
 //	finish NAME [STATUS]             send it SIGTERM; it must end with STATUS,
 //	                                 else 0; its output is in NAME.stdout and
 //	                                 NAME.stderr
+//	ends NAME STATUS                 it must end by itself, with STATUS
 //	exits STATUS PROGRAM ARG…        run PROGRAM, which must end with STATUS
 package scripttest
 
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,6 +40,12 @@ func Params(dir string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			// With -race each process would sleep for a second at its end.
 			env.Setenv("GORACE", "atexit_sleep_ms=10")
+			// Sockets of daemons lie in the script's own directory.
+			run := filepath.Join(env.WorkDir, ".run")
+			if err := os.Mkdir(run, 0o700); err != nil {
+				return err
+			}
+			env.Setenv("XDG_RUNTIME_DIR", run)
 			env.Values[daemonsKey{}] = &daemons{env: env.Vars, byName: make(map[string]*daemon)}
 			return nil
 		},
@@ -45,6 +53,7 @@ func Params(dir string) testscript.Params {
 			"start":  start,
 			"await":  await,
 			"finish": finish,
+			"ends":   ends,
 			"exits":  exits,
 		},
 	}
@@ -121,7 +130,10 @@ func run(ts *testscript.TestScript, name string, pattern *regexp.Regexp, args []
 	d.stdout = output{pattern: pattern, found: found}
 	d.stderr = output{pattern: pattern, found: found}
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = ts.MkAbs("."), &d.stdout, &d.stderr
-	d.cmd.Env = append(slices.Clip(all.env), "HOME="+ts.Getenv("HOME"), "XDG_CONFIG_HOME="+ts.Getenv("XDG_CONFIG_HOME"))
+	d.cmd.Env = slices.Clip(all.env)
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "BDT_CONFIG"} {
+		d.cmd.Env = append(d.cmd.Env, name+"="+ts.Getenv(name))
+	}
 	ts.Check(d.cmd.Start())
 	go func() {
 		defer close(d.done)
@@ -153,26 +165,44 @@ func finish(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: finish NAME [STATUS]")
 	}
-	d := ts.Value(daemonsKey{}).(*daemons).byName[args[0]]
-	if d == nil {
-		ts.Fatalf("%s was not started", args[0])
-	}
-	want := 0
-	if len(args) == 2 {
-		var err error
-		want, err = strconv.Atoi(args[1])
-		ts.Check(err)
-	}
+	d := find(ts, args[0])
 	ts.Check(d.cmd.Process.Signal(syscall.SIGTERM))
+	status := "0"
+	if len(args) == 2 {
+		status = args[1]
+	}
+	d.ended(ts, args[0], status)
+}
+
+func ends(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ends NAME STATUS")
+	}
+	find(ts, args[0]).ended(ts, args[0], args[1])
+}
+
+// find returns a process that was started.
+func find(ts *testscript.TestScript, name string) *daemon {
+	d := ts.Value(daemonsKey{}).(*daemons).byName[name]
+	if d == nil {
+		ts.Fatalf("%s was not started", name)
+	}
+	return d
+}
+
+// ended waits for the end of a process and checks its status.
+func (d *daemon) ended(ts *testscript.TestScript, name, status string) {
+	want, err := strconv.Atoi(status)
+	ts.Check(err)
 	select {
 	case <-d.done:
 	case <-time.After(patience):
-		ts.Fatalf("%s does not stop", args[0])
+		ts.Fatalf("%s does not stop", name)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stdout"), d.stdout.text, 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stderr"), d.stderr.text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(name+".stdout"), d.stdout.text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(name+".stderr"), d.stderr.text, 0o600))
 	if got := d.cmd.ProcessState.ExitCode(); got != want {
-		ts.Fatalf("%s: %v, want status %d\n%s", args[0], d.cmd.ProcessState, want, d.stderr.text)
+		ts.Fatalf("%s: %v, want status %d\n%s", name, d.cmd.ProcessState, want, d.stderr.text)
 	}
 }
 
