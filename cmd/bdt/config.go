@@ -53,9 +53,10 @@ func settingsTable() string {
 	var b strings.Builder
 	for _, s := range settings {
 		usage := strings.ReplaceAll(s.Usage, "`", "")
-		if i := strings.IndexAny(usage, "(;"); i > 0 {
-			usage = strings.TrimSpace(usage[:i])
+		for _, more := range []string{"(", ";", ": "} {
+			usage, _, _ = strings.Cut(usage, more)
 		}
+		usage = strings.TrimSpace(usage)
 		fmt.Fprintf(&b, "  %-10s %-14s %s\n", s.Name, s.Variable(), usage)
 	}
 	return strings.TrimRight(b.String(), "\n")

@@ -44,7 +44,7 @@ var settings = config.Table{
 		New: func() pflag.Value { return new(flagvalue.Exposes) }, Many: true, Named: true},
 	{Name: "serve-dir", Usage: "offer the files of a directory over HTTP, `NAME=DIR`; may be repeated",
 		New: func() pflag.Value { return new(flagvalue.Dirs) }, Many: true, Named: true, Path: namedInDir},
-	{Name: "allow", Usage: "who may use a service, or all: `[SERVICE=]WHO,…`, see below; may be repeated",
+	{Name: "allow", Usage: "who may use a service, or all of them, `[SERVICE=]WHO,…`; may be repeated",
 		New: func() pflag.Value { return new(flagvalue.Policies) }, Many: true, Named: true},
 	{Name: "keep", Usage: "stay when another process takes over this key at the super nodes",
 		New: func() pflag.Value { return new(flagvalue.Switch) }},
