@@ -33,9 +33,13 @@ type QUICConfig struct {
 	// use, as quic-go has at most 10,000 packets (12 MB) in flight.
 	StreamWindow int
 	// SessionWindow is the same for all streams of a session together, and so
-	// the memory that a peer can make a session hold. Default 32 MiB: two
+	// what a peer can make a session hold: the bytes themselves, or if they come in
+	// pieces of 128 bytes out of order a buffer of 1,452 for each. Default 32 MiB: two
 	// streams at full speed, or many that are stalled at their initial MiB.
 	SessionWindow int
+	// IncomingWindows is what the windows of all sessions that peers have dialled
+	// come to; beyond it each has 128 KiB. Default 512 MiB.
+	IncomingWindows int
 	// QueueBytes is the memory for packets that were delivered, of all
 	// sessions together, and not yet processed. Default 8 MiB: bursts of a
 	// hundred full runs. At least minQueueBytes.
@@ -75,6 +79,7 @@ type quicEngine struct {
 	conn      *virtualConn
 	transport *quic.Transport
 	listener  *quic.Listener
+	windows   windows
 	ports     sync.Map // *net.UDPAddr, by identity, to *quicPort
 	lastPort  atomic.Uint64
 	wg        sync.WaitGroup
@@ -95,7 +100,7 @@ func NewQUIC(c QUICConfig) (Engine, error) {
 // newQUIC makes an engine on the packet connection that open makes of its
 // virtualConn.
 func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*quicEngine, error) {
-	if min(int64(c.HandshakeTimeout), int64(c.MaxStreams), int64(c.StreamWindow), int64(c.SessionWindow), int64(c.QueueBytes)) < 0 {
+	if min(int64(c.HandshakeTimeout), int64(c.MaxStreams), int64(c.StreamWindow), int64(c.SessionWindow), int64(c.IncomingWindows), int64(c.QueueBytes)) < 0 {
 		return nil, errors.New("session: a negative limit in QUICConfig")
 	}
 	if c.QueueBytes > 0 && c.QueueBytes < minQueueBytes {
@@ -106,6 +111,9 @@ func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*q
 		return nil, err
 	}
 	e := &quicEngine{log: c.Logger, tls: keys, config: quicConfig(c)}
+	e.windows.left = orDefault(c.IncomingWindows, 512<<20)
+	incoming := e.config.Clone()
+	incoming.GetConfigForClient = e.configFor
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -118,7 +126,7 @@ func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*q
 		DisableVersionNegotiationPackets: true,
 		ConnContext:                      e.admit,
 	}
-	if e.listener, err = e.transport.Listen(e.tls.server(e.portOf), e.config); err != nil {
+	if e.listener, err = e.transport.Listen(e.tls.server(e.portOf), incoming); err != nil {
 		return nil, fmt.Errorf("session: starting quic: %w", err)
 	}
 	return e, nil
@@ -128,7 +136,7 @@ func newQUIC(c QUICConfig, open func(*virtualConn) (net.PacketConn, func())) (*q
 func quicConfig(c QUICConfig) *quic.Config {
 	stream := orDefault(c.StreamWindow, 16<<20)
 	session := orDefault(c.SessionWindow, 32<<20)
-	return &quic.Config{
+	q := &quic.Config{
 		Versions:                []quic.Version{quic.Version1},
 		InitialPacketSize:       quicPacketSize,
 		DisablePathMTUDiscovery: true,
@@ -137,13 +145,9 @@ func quicConfig(c QUICConfig) *quic.Config {
 		EnableDatagrams:         true,
 		MaxIncomingStreams:      int64(orDefault(c.MaxStreams, 1<<16)),
 		MaxIncomingUniStreams:   -1,
-		// The session's window is open from the start, so that it takes many
-		// stalled streams (32) to stall the others.
-		InitialStreamReceiveWindow:     uint64(min(initialStreamWindow, stream)),
-		MaxStreamReceiveWindow:         uint64(stream),
-		InitialConnectionReceiveWindow: uint64(session),
-		MaxConnectionReceiveWindow:     uint64(session),
 	}
+	setWindows(q, stream, session)
+	return q
 }
 
 func orDefault[T comparable](v, byDefault T) T {
@@ -205,6 +209,7 @@ type handshakeKey struct{}
 func (e *quicEngine) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	addr, _ := info.RemoteAddr.(*net.UDPAddr)
 	p := e.portOf(addr)
+	e.keepWindow(ctx)
 	if p == nil || !p.admit() {
 		if e.log.Enabled(ctx, slog.LevelDebug) {
 			e.log.Debug("session refused", "port", info.RemoteAddr)

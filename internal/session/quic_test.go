@@ -39,6 +39,7 @@ func TestNewQUICRefusesBadConfig(t *testing.T) {
 		"negative streams": {Identity: good, MaxStreams: -1},
 		"negative window":  {Identity: good, StreamWindow: -1},
 		"negative session": {Identity: good, SessionWindow: -1},
+		"negative sum":     {Identity: good, IncomingWindows: -1},
 		"negative queue":   {Identity: good, QueueBytes: -1},
 		"tiny queue":       {Identity: good, QueueBytes: 100000},
 	} {
@@ -350,3 +351,46 @@ func TestPlainQUIC(t *testing.T) {
 		<-s.Done()
 	})
 }
+
+// Sessions that a peer has dialled share a budget of windows. Beyond it they work,
+// and each gives back its part when it is over, as does what never becomes one.
+func TestIncomingWindows(t *testing.T) {
+	const budget = 1 << 20
+	inBubble(t, session.QUICConfig{IncomingWindows: budget, HandshakeTimeout: time.Second}, func(r *rig) {
+		data := make([]byte, 300<<10)
+		rand.Read(data)
+		var sessions []session.Session
+		for range 12 {
+			c, s := r.connect(sessiontest.NewNetwork(r, sessiontest.Conditions{Delay: 5 * time.Millisecond}))
+			sessions = append(sessions, c)
+			go echo(s)
+			ask(r, c, data)
+		}
+		if left := session.WindowsLeft(r.engines[server]); left != budget-12*(128<<10) {
+			t.Errorf("%d are left", left)
+		}
+		if left := session.WindowsLeft(r.engines[client]); left != budget {
+			t.Errorf("those that it dials take %d of the dialler's", budget-left)
+		}
+		for _, c := range sessions {
+			c.Close(0, "")
+		}
+		// A handshake that comes to nothing.
+		n := sessiontest.NewNetwork(r, sessiontest.Conditions{Delay: 5 * time.Millisecond})
+		near, far := r.attach(client, n.Carrier(client)), r.attach(server, discard{})
+		n.Connect(client, near)
+		n.Connect(server, far)
+		if _, err := near.Dial(r.Context()); err == nil {
+			t.Error("dialled one who does not answer")
+		}
+		time.Sleep(10 * time.Second)
+		if left := session.WindowsLeft(r.engines[server]); left != budget {
+			t.Errorf("%d are left of %d when all is over", left, budget)
+		}
+	})
+}
+
+// discard is a carrier that carries nothing.
+type discard struct{}
+
+func (discard) WritePackets([]byte, int, uint8) {}
