@@ -483,3 +483,54 @@ func TestMembershipOfAForgottenOwner(t *testing.T) {
 		}
 	})
 }
+
+// An owner with all that it may say, which takes several messages to publish, works
+// as any other.
+func TestFullOwner(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		z := newZone(t, 1000*time.Hour)
+		lost, home := z.member("lost"), z.member("home")
+		z.people = z.change(z.people, func(b *identity.PeopleBody) {
+			b.Name = strings.Repeat("x", identity.MaxName)
+			b.Revoked = append(b.Revoked, lost.Device.ID())
+			for i := range identity.MaxRevoked - 1 {
+				b.Revoked = append(b.Revoked, fakeDevice(i))
+			}
+			b.OODs = append(b.OODs, home.Device.ID())
+			for i := range identity.MaxOODs - 1 {
+				b.OODs = append(b.OODs, fakeDevice(1000+i))
+			}
+		})
+		t.Logf("%d bytes", len(z.people.Bytes()))
+		server := w.open("home", w.public("home", time.Millisecond, "203.0.113.9"), inZone(z, home))
+		server.ServeEcho()
+		greet(t, server, "zone", bdt.OwnZone)
+		time.Sleep(2 * time.Second)
+		fresh := w.open("fresh", w.public("fresh", time.Millisecond, "203.0.113.10"), func(c *bdt.Config) { c.Device = z.member("fresh") })
+		revoked := w.open("lost", w.public("lost", time.Millisecond, "203.0.113.11"), func(c *bdt.Config) { c.Device = lost })
+		defer closeAll(t, server, fresh, revoked)
+		who, took := dialled(t, fresh, z.people.ID())
+		t.Logf("dialled by the owner's id after %v", took)
+		if who != server.ID() {
+			t.Errorf("%s answers", who.Short())
+		}
+		if err := answer(fresh, server.ID(), "zone"); err != nil {
+			t.Error(err)
+		}
+		if err := answer(revoked, server.ID(), "zone"); !errors.Is(err, bdt.ErrDenied) {
+			t.Errorf("the lost device: %v", err)
+		}
+		if p := revoked.Owner(); p == nil || !p.Revoked(lost.Device.ID()) {
+			t.Error("the lost device has not learned it")
+		}
+	})
+}
+
+// fakeDevice returns an id of a device that there is not.
+func fakeDevice(i int) identity.ID {
+	id, err := identity.NewID(identity.TypeDevice, identity.Area{}, fmt.Append(nil, "fake", i))
+	if err != nil {
+		panic(err)
+	}
+	return id
+}

@@ -56,7 +56,7 @@ type Limits struct {
 	PerNetwork int // of them, those of one /24 or /56; default 65,536
 	Handshakes int // Diffie–Hellman a second without a cookie; default 2,000
 	Pending    int // handshakes done in the last 10 s; default 65,536
-	Objects    int // objects in the directory beside those of registered devices; default 100,000
+	Objects    int // places in the directory beside registered devices' own, one for each 1,100 bytes of an object; default 100,000
 	Calls      int // calls remembered for repeats, 10 s each; default 65,536
 	Pairs      int // pairs that may signal, 60 s after a call each; default 1,048,576
 	Workers    int // goroutines for public-key cryptography; default GOMAXPROCS

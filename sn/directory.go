@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // objectLife is how long an object is kept after its last Publish (spec §4).
@@ -15,19 +16,21 @@ const objectLife = 24 * time.Hour
 
 const directoryShards = 64
 
-// A directory keeps the newest version of signed objects by id, a bounded number
-// of them. It may be used concurrently. The objects of registered devices are
-// kept with the devices instead.
+// A directory keeps the newest version of signed objects by id, in a bounded number
+// of places: one for each wire.MaxObject bytes of an object, or for the rest. It may be
+// used concurrently. The objects of registered devices are kept with the devices
+// instead.
 type directory struct {
 	seed   maphash.Seed
-	limit  int    // of a shard
+	limit  int    // places of a shard
 	quota  *quota // counts only
 	shards [directoryShards]directoryShard
 }
 
 type directoryShard struct {
-	mu sync.Mutex
-	m  map[identity.ID]entry
+	mu   sync.Mutex
+	m    map[identity.ID]entry
+	used int // places
 }
 
 // An object is a verified signed object in its encoded form. The bytes are shared
@@ -36,6 +39,9 @@ type object struct {
 	updated uint64 // its version
 	bytes   []byte
 }
+
+// places is how much of a directory the object takes.
+func (o object) places() int { return max((len(o.bytes)+wire.MaxObject-1)/wire.MaxObject, 1) }
 
 func objectOf(o identity.Object) object { return object{o.Updated(), o.Bytes()} }
 
@@ -92,9 +98,8 @@ func (d *directory) restore(id identity.ID, e entry) {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if _, ok := sh.m[id]; !ok && len(sh.m) < d.limit {
-		sh.m[id] = e
-		d.quota.force(e.from)
+	if _, ok := sh.m[id]; !ok && sh.used+e.places() <= d.limit {
+		d.addLocked(sh, id, e)
 	}
 }
 
@@ -129,9 +134,9 @@ func (d *directory) take(id identity.ID, now time.Duration) object {
 
 // put stores an object, which lives on from now, unless a newer one is there:
 // then the error wraps [identity.ErrRolledBack]. In a full table another makes
-// room, whose id is returned: of a network that holds at least as many. If none of
+// room, whose ids are returned: of a network that holds at least as many. If none of
 // a few is, the error is errFull.
-func (d *directory) put(id identity.ID, o object, from network, now time.Duration) (evicted identity.ID, err error) {
+func (d *directory) put(id identity.ID, o object, from network, now time.Duration) (evicted []identity.ID, err error) {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -141,34 +146,53 @@ func (d *directory) put(id identity.ID, o object, from network, now time.Duratio
 			return evicted, err
 		}
 	}
+	need := o.places()
 	if ok {
-		from = held.from
-	} else {
-		if len(sh.m) >= d.limit {
-			if evicted, ok = d.evictLocked(sh, from); !ok {
-				return evicted, errFull
-			}
-		}
-		d.quota.force(from)
+		from, need = held.from, need-held.places()
 	}
-	sh.m[id] = entry{o, now + objectLife, from}
+	for need > 0 && sh.used+need > d.limit {
+		victim, ok := d.evictLocked(sh, id, from)
+		if !ok {
+			return evicted, errFull
+		}
+		evicted = append(evicted, victim)
+	}
+	if ok {
+		d.removeLocked(sh, id, held)
+	}
+	d.addLocked(sh, id, entry{o, now + objectLife, from})
 	return evicted, nil
+}
+
+// addLocked adds an entry under an id that has none.
+func (d *directory) addLocked(sh *directoryShard, id identity.ID, e entry) {
+	sh.m[id] = e
+	sh.used += e.places()
+	for range e.places() {
+		d.quota.force(e.from)
+	}
 }
 
 // removeLocked removes an entry.
 func (d *directory) removeLocked(sh *directoryShard, id identity.ID, e entry) {
 	delete(sh.m, id)
-	d.quota.give(e.from)
+	sh.used -= e.places()
+	for range e.places() {
+		d.quota.give(e.from)
+	}
 }
 
-// evictLocked removes an entry to make room for one from a network: among 8 that
+// evictLocked removes an entry, other than but, to make room for one from a network: among 8 that
 // Go's random order of iteration picks, one of the network that holds most, and of
 // these the one that expires first. It reports whether there was one of a network
 // that holds as many as that at all.
-func (d *directory) evictLocked(sh *directoryShard, from network) (victim identity.ID, ok bool) {
+func (d *directory) evictLocked(sh *directoryShard, but identity.ID, from network) (victim identity.ID, ok bool) {
 	var worst entry
 	most, n := d.quota.held(from), 0
 	for id, e := range sh.m {
+		if id == but {
+			continue
+		}
 		held := d.quota.held(e.from)
 		if held > most || held == most && (!ok || e.until < worst.until) {
 			victim, worst, most, ok = id, e, held, true

@@ -24,6 +24,8 @@ func messagesOf(d, other *dev) []message {
 		&wire.CalledAck{Call: 6},
 		&wire.Signal{To: other.id(), Packet: d.initiationTo(d.r.t, other)},
 		&wire.ChallengeReply{Token: 7},
+		&wire.LookupPart{Request: 8, ID: other.id(), Offset: 1},
+		&wire.PublishPart{Request: 9, Part: wire.PartOf(other.local.Device().Bytes(), 0)},
 	}
 }
 

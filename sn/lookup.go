@@ -59,24 +59,26 @@ func (s *Server) handlePublish(r *request) {
 		s.count.malformed.Add(1)
 		return
 	}
-	ans := wire.Published{Request: m.Request}
-	obj, err := identity.ParseObject(m.Object)
+	s.reply(r, &wire.Published{Request: m.Request, Status: s.publishEncoded(m.Object, r)})
+}
+
+// publishEncoded stores an object that a request has brought, if it is one.
+func (s *Server) publishEncoded(b []byte, r *request) wire.Status {
+	obj, err := identity.ParseObject(b)
 	switch {
 	case err != nil:
 		s.count.malformed.Add(1)
-		ans.Status = wire.StatusMalformed
-	default:
-		switch err := s.publish(obj, networkOf(r.to.addr.Addr()), r.now); {
-		case errors.Is(err, identity.ErrRolledBack):
-			ans.Status = wire.StatusTooOld
-		case err != nil:
-			s.count.noRoom.Add(1)
-			ans.Status = wire.StatusTooMany
-		default:
-			s.count.publishes.Add(1)
-		}
+		return wire.StatusMalformed
 	}
-	s.reply(r, &ans)
+	switch err := s.publish(obj, networkOf(r.to.addr.Addr()), r.now); {
+	case errors.Is(err, identity.ErrRolledBack):
+		return wire.StatusTooOld
+	case err != nil:
+		s.count.noRoom.Add(1)
+		return wire.StatusTooMany
+	}
+	s.count.publishes.Add(1)
+	return wire.StatusOK
 }
 
 // publish stores a verified object, whoever brings it: its signature is its
@@ -95,8 +97,8 @@ func (s *Server) publish(obj identity.Object, from network, now time.Duration) e
 func (s *Server) store(id identity.ID, o object, from network, now time.Duration) error {
 	evicted, err := s.objects.put(id, o, from, now)
 	s.journal.touchObject(id)
-	if !evicted.IsZero() {
-		s.journal.touchObject(evicted)
+	for _, id := range evicted {
+		s.journal.touchObject(id)
 	}
 	return err
 }

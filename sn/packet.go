@@ -224,6 +224,10 @@ func (s *Server) dispatch(r *request, t wire.MessageType) {
 		s.handleLookup(r)
 	case wire.MsgPublish:
 		s.later(r, s.handlePublish)
+	case wire.MsgLookupPart:
+		s.handleLookupPart(r)
+	case wire.MsgPublishPart:
+		s.later(r, s.handlePublishPart)
 	case wire.MsgCall:
 		s.handleCall(r)
 	case wire.MsgCalledAck:

@@ -95,7 +95,7 @@ func (r *objectRecord) Append(b []byte) []byte {
 func parseObjectRecord(b []byte) (objectRecord, error) {
 	c := cursor{b: b}
 	r := objectRecord{until: int64(c.uint64()), from: network(c.uint64()), object: object{updated: c.uint64()}}
-	if c.bad || len(c.b) == 0 || len(c.b) > wire.MaxObject {
+	if c.bad || len(c.b) == 0 || len(c.b) > wire.MaxStored {
 		return objectRecord{}, fmt.Errorf("sn: object: %w", errRecord)
 	}
 	r.object.bytes = append([]byte(nil), c.b...)

@@ -45,6 +45,7 @@ type Server struct {
 	sessions *noise.Table[*session] // by our receiver index
 	devices  *registry
 	objects  *directory
+	uploads  *uploads
 	calls    *callTable
 	pairs    pairs
 	pending  *quota // of handshakes
@@ -109,6 +110,7 @@ func newServer(cfg Config) *Server {
 		sessions: noise.NewTable[*session](2*l.Devices + l.Pending),
 		devices:  newRegistry(l.Devices, l.PerNetwork),
 		objects:  newDirectory(l.Objects),
+		uploads:  newUploads(),
 		pairs:    newPairs(l.Pairs),
 		pending:  newQuota(l.Pending),
 		prefixes: newSieve[callerPrefix](prefixPlaces),

@@ -70,6 +70,7 @@ type Client struct {
 	inbox      chan inbound
 	asked      atomic.Pointer[[8]byte] // nonce of the Describe under way; nil: none
 	reregister chan struct{}           // holds one
+	uploading  chan struct{}           // holds one while an object is published in parts
 	rehome     chan struct{}           // holds one
 	suspicion  chan struct{}           // holds one
 	cancel     context.CancelFunc
@@ -135,6 +136,7 @@ func New(cfg Config) *Client {
 		log:        cfg.Logger.With("sn", cfg.Ref.ID.Short()),
 		inbox:      make(chan inbound, cfg.Inbox),
 		reregister: make(chan struct{}, 1),
+		uploading:  make(chan struct{}, 1),
 		rehome:     make(chan struct{}, 1),
 		suspicion:  make(chan struct{}, 1),
 		done:       make(chan struct{}),

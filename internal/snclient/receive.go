@@ -119,7 +119,7 @@ func (o *owner) dispatch(now time.Time, l link, t wire.MessageType, msg []byte) 
 		if m, err := wire.ParseRegistered(msg); err == nil {
 			o.receiveRegistered(now, l, m)
 		}
-	case wire.MsgCallReply, wire.MsgFound, wire.MsgPublished:
+	case wire.MsgCallReply, wire.MsgFound, wire.MsgFoundPart, wire.MsgPublished:
 		o.requests.deliver(msg)
 	case wire.MsgCalled:
 		if m, err := wire.ParseCalled(msg); err == nil {

@@ -1,6 +1,7 @@
 package snclient_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -263,16 +264,67 @@ func TestLookupAndPublish(t *testing.T) {
 		if o, err := b.client.Lookup(ctx, people.ID()); err != nil || o.Updated() != 7 {
 			t.Errorf("found %v, %v", o, err)
 		}
-		var revoked []identity.ID
-		for i := range byte(50) {
-			revoked = append(revoked, newDevice(t, i).Device.ID())
+	})
+}
+
+// An owner with all lists full takes parts, which are lost, repeated and mixed with
+// others of the same device, and comes back whole.
+func TestObjectInParts(t *testing.T) {
+	inWorld(t, sn.Limits{}, func(t *testing.T, w *world) {
+		a := w.newNode(1, "198.51.100.1", 15*ms).start()
+		b := w.newNode(2, "198.51.100.2", 15*ms).start()
+		a.link.SetLoss(0.2)
+		var ids []identity.ID
+		for i := range identity.MaxRevoked + identity.MaxOODs {
+			secret := identity.SecretFromSeed([32]byte{byte(i), byte(i >> 8), 7})
+			d, err := identity.NewDevice(secret, identity.DeviceDesc{}, identity.DeviceBody{Updated: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, d.ID())
 		}
-		large, err := people.Update(secret, identity.PeopleBody{Updated: 9, ValidUntil: 10, Revoked: revoked})
-		if err != nil {
-			t.Fatal(err)
+		var people []*identity.People
+		for i := range byte(3) {
+			p, err := identity.NewPeople(identity.SecretFromSeed([32]byte{9, i}), identity.PeopleDesc{}, identity.PeopleBody{
+				Updated: 5, ValidUntil: 6, OODs: ids[:identity.MaxOODs], Revoked: ids[identity.MaxOODs:],
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			people = append(people, p)
 		}
-		if err := a.client.Publish(ctx, large); !errors.Is(err, identity.ErrTooLarge) {
-			t.Errorf("publishing %d bytes: %v", len(large.Bytes()), err)
+		t.Logf("%d bytes", len(people[0].Bytes()))
+		errs := make(chan error, len(people))
+		for _, p := range people {
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+				defer cancel()
+				for {
+					err := a.client.Publish(ctx, p)
+					// A part is lost for good now and then, and the client must come back.
+					if errors.Is(err, snclient.ErrTimeout) || errors.Is(err, snclient.ErrOffline) || errors.Is(err, snclient.ErrTooMany) {
+						time.Sleep(5 * time.Second)
+						continue
+					}
+					errs <- err
+					return
+				}
+			}()
+		}
+		for range people {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		for _, p := range people {
+			began := time.Now()
+			if o, err := b.client.Lookup(context.Background(), p.ID()); err != nil || !bytes.Equal(o.Bytes(), p.Bytes()) {
+				t.Errorf("found %v, %v", o, err)
+			}
+			// The answer that it is too large, and 9 parts.
+			if took := time.Since(began); took != 10*30*ms {
+				t.Errorf("found after %v, want 10 round trips", took)
+			}
 		}
 	})
 }

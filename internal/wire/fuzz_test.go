@@ -61,6 +61,9 @@ func FuzzSignalled(f *testing.F)         { fuzzMessage(f, "Signalled") }
 func FuzzChallenge(f *testing.F)         { fuzzMessage(f, "Challenge") }
 func FuzzChallengeReply(f *testing.F)    { fuzzMessage(f, "ChallengeReply") }
 func FuzzNotice(f *testing.F)            { fuzzMessage(f, "Notice") }
+func FuzzLookupPart(f *testing.F)        { fuzzMessage(f, "LookupPart") }
+func FuzzFoundPart(f *testing.F)         { fuzzMessage(f, "FoundPart") }
+func FuzzPublishPart(f *testing.F)       { fuzzMessage(f, "PublishPart") }
 
 // FuzzTypes has the types that are told of packets and messages be known ones, and
 // those of control packets in the range of spec §1.

@@ -306,6 +306,21 @@ var goldens = []golden{{
 	msg:   &Notice{NoticeDraining},
 	parse: parser(ParseNotice),
 	hex:   []string{"20 02"},
+}, {
+	name:  "LookupPart",
+	msg:   &LookupPart{0x01020304, id1, 0x44c},
+	parse: parser(ParseLookupPart),
+	hex:   []string{"24 01020304", hexID, "0000044c"},
+}, {
+	name:  "FoundPart",
+	msg:   &FoundPart{0x01020304, StatusOK, Part{0x3000, 0x44c, fill(0xd1, 5)}},
+	parse: parser(ParseFoundPart),
+	hex:   []string{"25 01020304 00 00003000 0000044c 0005", rep(0xd1, 5)},
+}, {
+	name:  "PublishPart",
+	msg:   &PublishPart{0x01020304, Part{0x451, 0x44c, fill(0xd1, 5)}},
+	parse: parser(ParsePublishPart),
+	hex:   []string{"26 01020304 00000451 0000044c 0005", rep(0xd1, 5)},
 }}
 
 // forGoldens runs f for each golden.

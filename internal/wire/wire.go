@@ -51,7 +51,8 @@ const Version = 1
 const (
 	MaxPacket     = 1200                   // the UDP payload of any packet of ours
 	MaxDevice     = identity.MaxDeviceSize // a signed device
-	MaxObject     = 1100                   // an object in Publish and Found
+	MaxObject     = 1100                   // an object in Publish and Found, or a part of one
+	MaxStored     = 12 << 10               // an object in parts: the largest owner takes less than 10 KiB
 	MaxCandidates = 8                      // candidates in a list
 	MaxEngines    = 4                      // engines offered
 	MaxReason     = 128                    // the reason of a Goodbye
@@ -154,6 +155,9 @@ const (
 	MsgChallenge      MessageType = 0x1e
 	MsgChallengeReply MessageType = 0x1f
 	MsgNotice         MessageType = 0x20
+	MsgLookupPart     MessageType = 0x24
+	MsgFoundPart      MessageType = 0x25
+	MsgPublishPart    MessageType = 0x26
 )
 
 var messageTypes = [...]string{
@@ -179,6 +183,9 @@ var messageTypes = [...]string{
 	MsgChallenge:      "Challenge",
 	MsgChallengeReply: "ChallengeReply",
 	MsgNotice:         "Notice",
+	MsgLookupPart:     "LookupPart",
+	MsgFoundPart:      "FoundPart",
+	MsgPublishPart:    "PublishPart",
 }
 
 func (t MessageType) known() bool { return int(t) < len(messageTypes) && messageTypes[t] != "" }

@@ -84,6 +84,8 @@ func TestBudgets(t *testing.T) {
 		{"Register", sealed(&Register{Candidates: full, Device: device}), 769},
 		{"Publish", sealed(&Publish{Object: make([]byte, MaxObject)}), 1139},
 		{"Found", sealed(&Found{Object: make([]byte, MaxObject)}), 1140},
+		{"PublishPart", sealed(&PublishPart{Part: Part{MaxStored, 0, make([]byte, MaxObject)}}), 1147},
+		{"FoundPart", sealed(&FoundPart{Part: Part{MaxStored, 0, make([]byte, MaxObject)}}), 1148},
 		{"Describe", len((&Describe{}).Append(nil)), 700},
 		{"Described", len((&Described{Device: device}).Append(nil)), 574},
 		{"Candidates", len((&Candidates{full}).Append(nil)), 162},
@@ -137,7 +139,7 @@ func TestControlType(t *testing.T) {
 
 func TestMessageTypeOf(t *testing.T) {
 	for v := range 256 {
-		want := v >= 1 && v <= 5 || v >= 0x10 && v <= 0x20
+		want := v >= 1 && v <= 5 || v >= 0x10 && v <= 0x20 || v >= 0x24 && v <= 0x26
 		got, err := MessageTypeOf([]byte{byte(v), 0})
 		if want && (int(got) != v || err != nil) || !want && (got != 0 || err != ErrType) {
 			t.Errorf("%#x: %v, %v", v, got, err)
