@@ -69,7 +69,7 @@ func (s *Server) connect(r *request, m *wire.Call, caller peer) (callee peer, st
 	if m.Callee == r.x.id() {
 		return peer{}, wire.StatusNotAllowed
 	}
-	if !s.devices.spend(r.x, (*device).callBucket, s.cfg.Limits.Call, r.now) {
+	if !s.devices.spend(r.x, (*device).callBucket, s.limits().Call, r.now) {
 		s.count.limited.Add(1)
 		return peer{}, wire.StatusTooMany
 	}
@@ -78,7 +78,7 @@ func (s *Server) connect(r *request, m *wire.Call, caller peer) (callee peer, st
 		return peer{}, wire.StatusNotFound
 	}
 	from := networkOf(caller.at.addr.Addr())
-	if !s.callers.take(from, s.cfg.Limits.Network, r.now) || !s.spendCall(from, caller, callee, r.now) {
+	if !s.callers.take(from, s.limits().Network, r.now) || !s.spendCall(from, caller, callee, r.now) {
 		s.count.limited.Add(1)
 		return peer{}, wire.StatusTooMany
 	}
@@ -95,7 +95,7 @@ func (s *Server) connect(r *request, m *wire.Call, caller peer) (callee peer, st
 // has others, which strangers cannot use up (spec §5).
 func (s *Server) spendCall(from network, caller, callee peer, now time.Duration) bool {
 	k := callerPrefix{from, callee.session.id(), false}
-	l := &s.cfg.Limits
+	l := s.limits()
 	if s.prefixes.take(k, l.Prefix, now) && s.devices.spendOf(k.callee, (*device).calledBucket, l.Callee, now) {
 		return true
 	}
@@ -215,7 +215,7 @@ func (s *Server) handleSignal(r *request) {
 		s.count.notEntitled.Add(1)
 		return
 	}
-	if !s.devices.spend(r.x, (*device).signalBucket, s.cfg.Limits.Signal, r.now) {
+	if !s.devices.spend(r.x, (*device).signalBucket, s.limits().Signal, r.now) {
 		s.count.limited.Add(1)
 		return
 	}

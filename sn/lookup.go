@@ -13,9 +13,9 @@ import (
 func (s *Server) spend(r *request) bool {
 	sh := s.devices.shard(r.x.id())
 	sh.mu.Lock()
-	ok := r.x.directory.take(s.cfg.Limits.Directory, r.now)
+	ok := r.x.directory.take(s.limits().Directory, r.now)
 	sh.mu.Unlock()
-	ok = ok && s.readers.take(networkOf(r.to.addr.Addr()), s.cfg.Limits.Lookups, r.now)
+	ok = ok && s.readers.take(networkOf(r.to.addr.Addr()), s.limits().Lookups, r.now)
 	if !ok {
 		s.count.limited.Add(1)
 	}

@@ -51,7 +51,7 @@ func (s *Server) handleRegister(r *request) {
 		Request:  m.Request,
 		Status:   s.register(r, &m),
 		Observed: r.to.addr,
-		Interval: s.cfg.PingInterval,
+		Interval: s.settings.Load().ping,
 	}
 	s.reply(r, &ans)
 }

@@ -34,10 +34,11 @@ const (
 type Server struct {
 	cfg     Config
 	local   *noise.Local
-	ref     identity.Ref
 	start   time.Time // zero of all times kept as durations
 	sockets []*socket.Socket
 	via     func(netip.AddrPort) sender // socketAt
+
+	settings atomic.Pointer[settings]
 
 	gate     *noise.Gate
 	marks    *noise.Marks
@@ -81,10 +82,12 @@ func Open(cfg Config) (*Server, error) {
 		s.Close()
 		return nil, fmt.Errorf("sn: open: %w", err)
 	}
-	if s.ref, err = s.makeRef(); err != nil {
+	ref, err := s.makeRef(cfg.Advertise)
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("sn: open: %w", err)
 	}
+	s.settings.Store(&settings{cfg.Limits, cfg.PingInterval, ref})
 	if err := s.openState(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("sn: open: %w", err)
@@ -93,7 +96,7 @@ func Open(cfg Config) (*Server, error) {
 		s.running.Go(s.record)
 	}
 	s.serve()
-	cfg.Logger.Info("super node is up", "ref", s.ref.String(), "addresses", s.Addrs(), "stun", s.STUNAddrs())
+	cfg.Logger.Info("super node is up", "ref", ref.String(), "addresses", s.Addrs(), "stun", s.STUNAddrs())
 	return s, nil
 }
 
@@ -122,6 +125,7 @@ func newServer(cfg Config) *Server {
 		opened:   make(chan struct{}),
 		closing:  make(chan struct{}),
 	}
+	s.settings.Store(&settings{limits: cfg.Limits, ping: cfg.PingInterval})
 	s.via = s.socketAt
 	s.calls = newCallTable(l.Calls, s.random())
 	s.fresh.delay = freshLife
@@ -174,10 +178,10 @@ func (s *Server) listen() error {
 }
 
 // makeRef returns what devices need to know to find the server.
-func (s *Server) makeRef() (identity.Ref, error) {
+func (s *Server) makeRef(advertise string) (identity.Ref, error) {
 	id := s.local.ID()
-	if s.cfg.Advertise != "" {
-		return identity.NewRef(id, s.cfg.Advertise)
+	if advertise != "" {
+		return identity.NewRef(id, advertise)
 	}
 	for _, a := range s.Addrs() {
 		if !a.Addr().IsUnspecified() {
@@ -204,7 +208,7 @@ func (s *Server) makeRef() (identity.Ref, error) {
 }
 
 // Ref returns who the server is and where it is reached.
-func (s *Server) Ref() identity.Ref { return s.ref }
+func (s *Server) Ref() identity.Ref { return s.settings.Load().ref }
 
 // Addrs returns the bound addresses, in the order of Config.Listen.
 func (s *Server) Addrs() []netip.AddrPort {

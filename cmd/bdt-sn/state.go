@@ -10,17 +10,6 @@ import (
 // stateNone is the --state that keeps nothing.
 const stateNone = "none"
 
-// stateFile returns where devices are kept, "" for nowhere.
-func stateFile(o options) string {
-	switch o.state {
-	case "":
-		return o.key + ".state"
-	case stateNone:
-		return ""
-	}
-	return o.state
-}
-
 // explain returns an error of opening the server with what to do about it.
 func explain(err error) error {
 	switch {

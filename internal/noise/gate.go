@@ -103,10 +103,7 @@ func NewGate(id identity.ID, c GateConfig) *Gate {
 	if c.Responses <= 0 {
 		c.Responses = DefaultResponses
 	}
-	limit := rate.Limit(c.Budget)
-	if c.Budget < 0 {
-		limit = rate.Inf
-	}
+	limit := limitOf(c.Budget)
 	return &Gate{
 		macKey:    newMACKey(labelMAC1, id),
 		cookieKey: newMACKey(labelCookie, id),
@@ -116,6 +113,26 @@ func NewGate(id identity.ID, c GateConfig) *Gate {
 		forwarded: rate.NewLimiter(limit, max(c.Budget, 1)),
 		sources:   newRecent[netip.Addr, *rate.Limiter](sourceLimit),
 		seen:      make(map[Hash]*sighting),
+	}
+}
+
+func limitOf(budget int) rate.Limit {
+	if budget < 0 {
+		return rate.Inf
+	}
+	return rate.Limit(budget)
+}
+
+// SetBudget changes what GateConfig.Budget has set.
+func (g *Gate) SetBudget(budget int) {
+	if budget == 0 {
+		budget = DefaultBudget
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range []*rate.Limiter{g.open, g.proven, g.forwarded} {
+		l.SetLimit(limitOf(budget))
+		l.SetBurst(max(budget, 1))
 	}
 }
 

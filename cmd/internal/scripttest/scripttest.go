@@ -9,6 +9,11 @@
 //	                                 else 0; its output is in NAME.stdout and
 //	                                 NAME.stderr
 //	ends NAME STATUS                 it must end by itself, with STATUS
+//	hangup NAME PATTERN              send it SIGHUP, and wait for a line that
+//	                                 matches PATTERN
+//	crash NAME                       send it SIGKILL, and wait for its end
+//	fetch STATUS URL [PATTERN]       ask by HTTP until the answer has STATUS, and a
+//	                                 line that matches PATTERN
 //	exits STATUS PROGRAM ARG…        run PROGRAM, which must end with STATUS
 package scripttest
 
@@ -22,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,6 +60,9 @@ func Params(dir string) testscript.Params {
 			"await":  await,
 			"finish": finish,
 			"ends":   ends,
+			"hangup": hangup,
+			"crash":  crash,
+			"fetch":  fetch,
 			"exits":  exits,
 		},
 	}
@@ -77,6 +86,7 @@ type daemon struct {
 // An output collects what a process writes, and finds the first line that
 // matches a pattern.
 type output struct {
+	mu      sync.Mutex
 	pattern *regexp.Regexp
 	found   chan string // holds one
 	text    []byte      // may be read when the process has ended
@@ -84,6 +94,8 @@ type output struct {
 }
 
 func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.text = append(o.text, b...)
 	o.line = append(o.line, b...)
 	for {
@@ -127,8 +139,8 @@ func run(ts *testscript.TestScript, name string, pattern *regexp.Regexp, args []
 	all := ts.Value(daemonsKey{}).(*daemons)
 	d := &daemon{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	found := make(chan string, 1)
-	d.stdout = output{pattern: pattern, found: found}
-	d.stderr = output{pattern: pattern, found: found}
+	d.stdout.pattern, d.stdout.found = pattern, found
+	d.stderr.pattern, d.stderr.found = pattern, found
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = ts.MkAbs("."), &d.stdout, &d.stderr
 	d.cmd.Env = slices.Clip(all.env)
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "BDT_CONFIG"} {
