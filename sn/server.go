@@ -234,9 +234,12 @@ func (s *Server) Stats() Stats {
 
 // Close tells the devices that the server stops, closes the sockets, waits for
 // all goroutines, and writes the state file. It may be called more than once.
+//
+// Where there is a state file the devices are not told: the next run serves them as
+// before, and 100,000 that look for it all at once are in each other's way.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
-		if s.ready.Load() {
+		if s.ready.Load() && s.journal == nil {
 			now := time.Now()
 			s.devices.each(func(x *session, at place) {
 				s.sendMessage(x, at, &wire.Notice{Code: wire.NoticeDraining}, now)

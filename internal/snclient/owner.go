@@ -33,6 +33,10 @@ const (
 	moveLimit = 400 * time.Millisecond
 	moveTotal = time.Second
 
+	// When to look for an SN that has said that it stops.
+	drainMin    = 500 * time.Millisecond
+	drainSpread = 2 * time.Second
+
 	// A back-off is its base and up to half as much again, so that clients which
 	// lost one SN together do not come back together.
 	backoffMin  = time.Second

@@ -1,6 +1,7 @@
 package snclient
 
 import (
+	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -259,11 +260,12 @@ func (o *owner) receiveNotice(now time.Time, l link, m wire.Notice) {
 	case wire.NoticeSuperseded:
 		o.supersede()
 	case wire.NoticeDraining:
-		// A restart takes a moment. The first ping after it earns a hint.
+		// A restart takes a moment. The first ping after it earns a hint. All devices
+		// are told at once, and must not all come at once.
 		if o.State() == Online && !o.draining {
 			o.draining = true
 			o.ping.stop()
-			o.nextPing = now.Add(jittered(time.Second))
+			o.nextPing = now.Add(drainMin + mathrand.N(drainSpread))
 		}
 	}
 }

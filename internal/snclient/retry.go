@@ -11,7 +11,7 @@ type retry struct {
 	next  time.Time // when to send
 	end   time.Time // when to give up
 	delay time.Duration
-	sent  int // packets since the start
+	sent  int // packets since the start, or since there was a reason to hurry
 }
 
 // start begins anew, with the first packet due at now.
@@ -36,10 +36,11 @@ func (r *retry) send(now time.Time) bool {
 	return true
 }
 
-// hurry makes a packet due at once, without changing the schedule after it.
+// hurry makes a packet due at once, without changing the schedule after it. It is no
+// repeat for want of an answer.
 func (r *retry) hurry(now time.Time) {
 	if r.active() {
-		r.next = now
+		r.next, r.sent = now, 0
 	}
 }
 

@@ -3,6 +3,7 @@ package snload_test
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -165,6 +166,23 @@ func TestReach(t *testing.T) {
 		defer cancel()
 		if p := l.Reach(ctx, stopped, 10, 4, nil); p.Done != 10 || p.Failed != 0 || p.Latency.Max < 10*time.Millisecond {
 			t.Errorf("%+v", p)
+		}
+		// One that has kept its state knows them at once, and they need not know.
+		w.server.Close()
+		w.config.State = filepath.Join(t.TempDir(), "state")
+		w.start()
+		if p := l.Reach(ctx, time.Now(), 100, 4, nil); p.Done != 30 {
+			t.Errorf("%+v", p)
+		}
+		time.Sleep(time.Minute)
+		w.server.Close()
+		stopped = time.Now()
+		w.start()
+		if p := l.Reach(t.Context(), stopped, 100, 4, nil); p.Done != 30 || p.Repeats != 0 || p.Latency.Max > 500*time.Millisecond {
+			t.Errorf("with its state: %+v", p)
+		}
+		if st := w.server.Stats(); st.Handshakes != 0 || st.Devices != 30 {
+			t.Errorf("with its state: %+v", st)
 		}
 		w.server.Close()
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
