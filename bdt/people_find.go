@@ -24,7 +24,9 @@ const (
 	// eagerAge is how old it may be before the next device that is found to be of the
 	// zone, or one that is let in on the strength of it, has the SNs asked again, in the
 	// background.
-	eagerAge = 5 * time.Minute
+	eagerAge = time.Minute
+	// maxResolving bounds the callers that wait so at once: each holds a goroutine.
+	maxResolving = 1024
 )
 
 // A search asks SNs for an owner's object. The fields below found may be read when
@@ -186,6 +188,11 @@ func (s *Stack) resolve(id identity.ID) {
 	if q == nil {
 		return
 	}
+	if s.resolving.Add(1) > maxResolving {
+		s.resolving.Add(-1)
+		return
+	}
+	defer s.resolving.Add(-1)
 	timer := time.NewTimer(resolveTimeout)
 	defer timer.Stop()
 	select {

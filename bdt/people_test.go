@@ -20,7 +20,7 @@ import (
 // zone has a session with it.
 const (
 	refreshLimit = 75*time.Minute + 5*time.Second
-	reliedLimit  = 6*time.Minute + 5*time.Second
+	reliedLimit  = 2*time.Minute + 5*time.Second
 )
 
 // change returns the owner's object with its body changed.
@@ -533,4 +533,36 @@ func fakeDevice(i int) identity.ID {
 		panic(err)
 	}
 	return id
+}
+
+// However many callers name an owner that an SN does not tell about, few of them
+// wait, and none for long.
+func TestWaitingForAnOwnerIsBounded(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"))
+		defer closeAll(t, server)
+		time.Sleep(time.Second)
+		w.cutter("server")(true)
+		caller := server.CallerWith(newZone(t, time.Hour).claimant("stranger").Device)
+		const callers = 3000
+		took := make(chan time.Duration, callers)
+		for range callers {
+			go func() {
+				took <- elapsed(func() { caller.MemberOf(caller.Device.Owner()) })
+			}()
+		}
+		waited := 0
+		for range callers {
+			d := <-took
+			if d > 0 {
+				waited++
+			}
+			if d > 3*time.Second {
+				t.Errorf("a caller waited %v", d)
+			}
+		}
+		if waited != 1024 {
+			t.Errorf("%d callers waited", waited)
+		}
+	})
 }

@@ -42,6 +42,7 @@ type Stack struct {
 	nearby     nearby
 	book       book
 	fresh      atomic.Int64 // sockets for second punches that are open; at most maxFresh
+	resolving  atomic.Int64 // policies that wait for an owner; at most maxResolving
 	http       func() *HTTPTransport
 	early      chan struct{} // holds an element for each question of a handshake that is being answered
 
