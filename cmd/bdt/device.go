@@ -39,6 +39,7 @@ func (o *caller) flags(c *cobra.Command) {
 	settings.Flag(f, "listen", &o.listen)
 	settings.Flag(f, "no-lan", &o.noLAN)
 	f.BoolVar(&o.fresh, "fresh", false, "use a fresh identity, for this once")
+	c.MarkFlagsMutuallyExclusive("fresh", "key")
 }
 
 // serverFlags adds those of what is dialled, too.
@@ -122,9 +123,8 @@ const holdPatience = 2 * time.Second
 // file, or nil for a fresh one.
 func (o *caller) identity() (*identity.LocalDevice, error) {
 	switch {
-	case o.fresh && o.key != "":
-		return nil, command.Usagef("--fresh and a key exclude each other: leave one out (--key, %s, or 'key:' in the configuration)", "BDT_KEY")
 	case o.fresh:
+		o.key = "" // of the environment or the configuration file
 		return nil, nil
 	case o.key != "":
 		return keyfile.Load(o.key.String())
