@@ -1,7 +1,6 @@
 package sn
 
 import (
-	"fmt"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -120,16 +119,8 @@ func BenchmarkRefuseInitiation(b *testing.B) {
 // reports what memory each takes. Run it with -benchtime 100000x: making the
 // devices takes most of the time.
 func BenchmarkMemoryPerDevice(b *testing.B) {
-	r := newRealRig(b, Limits{Handshakes: -1, Pending: 1 << 20})
-	refs := []identity.Ref{}
-	for i := range 3 {
-		ref, err := identity.NewRef(r.self.Device.ID(), fmt.Sprintf("sn%d.example.org:8443", i))
-		if err != nil {
-			b.Fatal(err)
-		}
-		refs = append(refs, ref)
-	}
-	list := []wire.Candidate{host("192.0.2.1:1"), host("192.0.2.2:1"), host("[2001:db8::1]:1"), host("[2001:db8::2]:1")}
+	r := newRealRig(b, Limits{Handshakes: -1, Pending: 1 << 22, Devices: 1 << 22, PerNetwork: 1 << 22})
+	refs, list := benchDetails(b, r.self.Device.ID())
 	before := heap()
 	var wg sync.WaitGroup
 	for part := range 2 {
@@ -150,8 +141,9 @@ func BenchmarkMemoryPerDevice(b *testing.B) {
 	}
 }
 
-// registerForBench registers a device without waiting for workers.
-func registerForBench(b *testing.B, r *rig, i int, refs []identity.Ref, list []wire.Candidate) {
+// registerForBench registers a device without waiting for workers, and returns its
+// id.
+func registerForBench(b *testing.B, r *rig, i int, refs []identity.Ref, list []wire.Candidate) identity.ID {
 	l := newLocal(b, i, identity.ID{})
 	var err error
 	l.Device, err = l.Device.Update(l.Secret, identity.DeviceBody{
@@ -160,7 +152,7 @@ func registerForBench(b *testing.B, r *rig, i int, refs []identity.Ref, list []w
 	})
 	if err != nil {
 		b.Error(err)
-		return
+		return identity.ID{}
 	}
 	d := r.devOf(i%65536, l)
 	sock := newFakeSocket()
@@ -171,12 +163,12 @@ func registerForBench(b *testing.B, r *rig, i int, refs []identity.Ref, list []w
 	out := sock.take(d.addr)
 	if len(out) != 1 {
 		b.Errorf("initiation earned %d packets", len(out))
-		return
+		return identity.ID{}
 	}
 	a, err := ini.ReadResponse(out[0])
 	if err != nil {
 		b.Error(err)
-		return
+		return identity.ID{}
 	}
 	x, _ := r.s.sessions.Get(a.Association.RemoteIndex())
 	x.at.via, x.proven = r.sock, true
@@ -184,6 +176,7 @@ func registerForBench(b *testing.B, r *rig, i int, refs []identity.Ref, list []w
 	reg := wire.Register{Instance: 1, Candidates: list}
 	now := time.Now()
 	r.s.handleRegister(&request{x: x, to: place{&nowhere{}, d.addr}, b: reg.Append(nil), clock: now, now: now.Sub(r.s.start)})
+	return l.Device.ID()
 }
 
 func heap() uint64 {
