@@ -167,20 +167,22 @@ func (o *caller) running(ctx context.Context, device *identity.LocalDevice, targ
 	return d, nil
 }
 
-// checkRoutes reports targets of which nobody could say where they are.
+// checkRoutes reports targets of which nobody could say where they are: a device may
+// be on the local network.
 func (o *caller) checkRoutes(targets []flagvalue.Target) error {
 	if len(o.sns) > 0 {
 		return nil
 	}
 	told := make(map[identity.ID]bool)
 	for _, t := range targets {
-		told[t.ID()] = told[t.ID()] || tells(t.Ticket)
+		found := !bool(o.noLAN) && t.ID().Type() == identity.TypeDevice
+		told[t.ID()] = told[t.ID()] || tells(t.Ticket) || found
 	}
 	for _, ok := range told {
 		if !ok {
 			return command.Advise(
 				command.Usagef("an id alone does not say whom to ask where the device is"),
-				"name a super node with --sn ID@HOST:PORT, or give the ticket that 'bdt up' has printed")
+				"name a super node with --sn ID@HOST:PORT, or give the ticket that 'bdt up' has printed; or leave out --no-lan if the device is on this network")
 		}
 	}
 	return nil
@@ -330,7 +332,7 @@ func adviseDial(err error) error {
 		{bdt.ErrRevoked, "the owner has revoked the device, or has to run 'bdt zone renew'"},
 		{bdt.ErrNotFound, "check the id, that 'bdt up' runs there, and that both use a common super node (or dial its ticket)"},
 		{bdt.ErrOffline, "check the super node, given by --sn or in the ticket: its id, its address, and that nothing blocks UDP to it"},
-		{bdt.ErrNoRoute, "name a super node with --sn ID@HOST:PORT, or dial a ticket; a loopback address takes --listen 127.0.0.1:0"},
+		{bdt.ErrNoRoute, "the device is not on this network: name a super node with --sn ID@HOST:PORT, or dial a ticket; a loopback address takes --listen 127.0.0.1:0"},
 		{bdt.ErrUnreachable, "check that 'bdt up' still runs there; if it does, the NATs of both let nothing through: try from another network"},
 		{bdt.ErrDenied, "the other side decides who may use a service: ask for 'bdt up --allow SERVICE=YOUR-ID', or to be of its zone"},
 		{bdt.ErrNoService, "the other side has to offer it: 'bdt up --serve', --expose, --serve-dir or 'bdt listen'"},

@@ -126,7 +126,7 @@ func (o *listen) device(c *cobra.Command) (daemon.Device, error) {
 		device = nil
 	}
 	switch {
-	case len(o.sns)+len(o.endpoints) == 0:
+	case o.hidden():
 		return nil, errNobodyFinds()
 	case device == nil && o.allow.For(o.service, "") == "":
 		return nil, command.Advise(command.Usagef("nobody could call: a fresh identity is of no zone"),

@@ -96,15 +96,20 @@ stays nevertheless.`,
 
 // check reports what is wrong with the command line.
 func (o *up) check() error {
-	if len(o.sns)+len(o.endpoints) == 0 {
+	if o.hidden() {
 		return errNobodyFinds()
 	}
 	return o.offer.check()
 }
 
+// hidden reports whether nobody could find this device, not even on the local network.
+func (o *caller) hidden() bool {
+	return len(o.sns)+len(o.endpoints) == 0 && bool(o.noLAN)
+}
+
 func errNobodyFinds() error {
 	return command.Advise(command.Usagef("nobody could find this device"),
-		"name a super node with --sn ID@HOST:PORT, or the public address of this machine with --endpoint IP:PORT")
+		"name a super node with --sn ID@HOST:PORT, or the public address of this machine with --endpoint IP:PORT; or leave out --no-lan")
 }
 
 // run is up.
