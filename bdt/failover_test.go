@@ -37,7 +37,7 @@ func TestFirstSNDies(t *testing.T) {
 				defer w.snLink.SetDown(false)
 				time.Sleep(after)
 			}
-			l.from()
+			l.from(0)
 			took := ask(t, alice, carol.ID())
 			toAlice, toBob := l.gaps()
 			if after < 0 {

@@ -64,7 +64,7 @@ func TestUnsteadyPaths(t *testing.T) {
 				for minute := range 5 {
 					start := time.Now()
 					for second := range 60 {
-						l.from()
+						l.from(0)
 						c.each(w, second+60*minute)
 						time.Sleep(time.Second)
 						toAlice, toBob := l.gaps()

@@ -30,7 +30,7 @@ func TestMTUDropsWithAnotherPath(t *testing.T) {
 		}
 		link.SetMTU(tooSmall)
 		time.Sleep(50 * time.Millisecond) // what was on its way
-		l.from()
+		l.from(0)
 		time.Sleep(20 * time.Second)
 		toAlice, toBob := l.gaps()
 		after, _ := alice.Peer(bob.ID())
@@ -64,7 +64,7 @@ func TestMTUDropsAtTheInterface(t *testing.T) {
 		before, _ := alice.Peer(bob.ID())
 		links[before.Path.Remote.Addr().Is4()].SetMTU(tooSmall)
 		time.Sleep(50 * time.Millisecond)
-		l.from()
+		l.from(0)
 		time.Sleep(20 * time.Second)
 		toAlice, toBob := l.gaps()
 		t.Logf("gaps %v and %v", toAlice, toBob)
@@ -91,7 +91,7 @@ func TestMTUDropsOnTheOnlyPath(t *testing.T) {
 			w.links["alice"].SetMTU(tooSmall)
 			time.Sleep(out)
 			w.links["alice"].SetMTU(1500)
-			l.from()
+			l.from(0)
 			time.Sleep(40 * time.Second)
 			toAlice, toBob := l.gaps()
 			t.Logf("out for %v: back after %v and %v, streams ended with %v", out, toAlice, toBob, l.errors())

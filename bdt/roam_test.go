@@ -132,12 +132,13 @@ func (l *load) read(who string, c *bdt.Conn) {
 	}
 }
 
-// from has the first byte counted that arrives from now on.
-func (l *load) from() {
+// from has the first byte counted that arrives from now on, and gaps from a time before
+// that.
+func (l *load) from(before time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.arrivals)
-	l.mark = time.Now()
+	l.mark = time.Now().Add(-before)
 }
 
 // gaps returns how long after from each end read a byte; an hour if it has not.
@@ -213,8 +214,7 @@ func TestRoaming(t *testing.T) {
 					b.arrive(c.toBob)
 				}
 				time.Sleep(30 * time.Millisecond) // what was on its way
-				l.from()
-				l.mark = l.mark.Add(-30 * time.Millisecond)
+				l.from(30 * time.Millisecond)
 				time.Sleep(10 * time.Second)
 				toAlice, toBob := l.gaps()
 				t.Logf("next byte at the caller after %v, at the callee after %v", toAlice, toBob)
@@ -264,7 +264,7 @@ func TestRebindingUnderLoad(t *testing.T) {
 						time.Sleep(20 * time.Second)
 						near.Reset()
 						time.Sleep(25 * time.Millisecond) // what was on its way
-						l.from()
+						l.from(0)
 						time.Sleep(10 * time.Second)
 						toCaller, toCallee := l.gaps()
 						worst = max(worst, toCaller, toCallee)
