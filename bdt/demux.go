@@ -388,7 +388,5 @@ func (d *demux) HandleState(c *snclient.Client, state snclient.State) {
 		d.stack.book.arrived(c)
 	}
 	d.stack.log.Info("super node", "sn", c.Ref().ID.Short(), "state", state.String())
-	if state == snclient.Online {
-		nudge(d.stack.monitor.seen)
-	}
+	nudge(d.stack.monitor.seen)
 }

@@ -94,3 +94,37 @@ func TestOnlySNIsDead(t *testing.T) {
 		})
 	}
 }
+
+// A device names the nearest of its SNs first, wherever its configuration has it, and callers
+// ask that first.
+func TestNearestSNFirst(t *testing.T) {
+	inVirtualTime(t, 60*time.Millisecond, func(t *testing.T, w *world) {
+		near, ref := w.secondSN("203.0.113.2")
+		defer near.Close()
+		both := func(c *bdt.Config) { c.SNs = []identity.Ref{w.ref, ref} }
+		open := func(name, wan string) *bdt.Stack {
+			return w.open(name, w.behind(name, netsim.PortRestricted, time.Millisecond, wan), both)
+		}
+		alice, bob := open("alice", "198.51.100.1"), open("bob", "198.51.100.2")
+		defer closeAll(t, alice, bob)
+		bob.ServeEcho()
+		settle(w)
+		if got := bob.Device().SNs(); len(got) != 2 || got[0] != ref || got[1] != w.ref {
+			t.Errorf("SNs are named %v, the near one is %v", got, ref)
+		}
+		before := near.Stats().CallsMade
+		if err := alice.Learn(identity.Ticket{ID: bob.ID(), Device: bob.Device()}); err != nil {
+			t.Fatal(err)
+		}
+		took := ask(t, alice, bob.ID())
+		t.Logf("dialled in %v", took)
+		if near.Stats().CallsMade == before || took > 100*time.Millisecond {
+			t.Errorf("not by way of the near SN")
+		}
+		updated := bob.Device().Updated()
+		time.Sleep(time.Hour)
+		if bob.Device().Updated() != updated {
+			t.Error("the descriptor changes for nothing")
+		}
+	})
+}

@@ -90,6 +90,7 @@ func (m *monitor) run() {
 	}
 	defer pending.Stop()
 	wall, monotonic := m.clocks()
+	named := time.Time{} // when the descriptor was last changed
 	last, prefixes := time.Time{}, usable(host{s}.prefixes())
 	for {
 		select {
@@ -122,6 +123,7 @@ func (m *monitor) run() {
 			for _, p := range s.allPeers() {
 				p.CandidatesChanged()
 			}
+			s.nameNearest(time.Now(), &named)
 		case <-s.ctx.Done():
 			return
 		}
