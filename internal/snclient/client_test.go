@@ -273,9 +273,9 @@ func TestServerRestart(t *testing.T) {
 				}
 				return
 			}
-			time.Sleep(2 * time.Second)
+			time.Sleep(3 * time.Second) // they look for it after 2.5 s at the latest
 			if n := w.sn.Stats().Devices; n != 2 {
-				t.Errorf("%d of 2 devices are back after 2 s", n)
+				t.Errorf("%d of 2 devices are back after 3 s", n)
 			}
 			if _, err := a.client.Call(context.Background(), b.id(), snclient.CallOptions{}); err != nil {
 				t.Error(err)
