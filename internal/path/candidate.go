@@ -40,6 +40,7 @@ type candidate struct {
 	addr     netip.AddrPort
 	kinds    kindSet
 	observed bool      // by an SN
+	found    bool      // by discovery, and told by nobody else
 	opener   bool      //
 	start    time.Time // when to knock; zero: at once
 
@@ -52,11 +53,13 @@ type candidate struct {
 // knocks if its budget allows. What is refused (spec §2) is in the record.
 func (s *Set) AddCandidate(now time.Time, c Candidate) {
 	s.now = now
-	cand, isNew := s.candidate(now, c.Addr)
+	found := c.Origin == OriginDiscovery
+	cand, isNew := s.candidate(now, c.Addr, found)
 	if cand == nil {
 		s.refused(now, nil, c.Addr, RefusedFull)
 		return
 	}
+	cand.found = cand.found && found
 	cand.kinds |= kindSetOf(c.Kind)
 	if c.Origin == OriginObserved {
 		cand.observed = true
@@ -93,33 +96,46 @@ func (s *Set) Candidates() []Candidate {
 }
 
 // candidate returns the record of addr and whether it is new; nil if there is no room.
-func (s *Set) candidate(now time.Time, addr netip.AddrPort) (c *candidate, isNew bool) {
+// What discovery has found, anybody on the local network may have named: it gives way
+// to what others tell.
+func (s *Set) candidate(now time.Time, addr netip.AddrPort, found bool) (c *candidate, isNew bool) {
 	for _, c := range s.cands {
 		if c.addr == addr {
 			return c, false
 		}
 	}
-	c = &candidate{addr: addr}
-	if len(s.cands) < maxCandidates {
-		s.cands = append(s.cands, c)
-		return c, true
+	if len(s.cands) == maxCandidates {
+		i := slices.IndexFunc(s.cands, s.spent) // the oldest come first
+		if i < 0 && !found {
+			i = slices.IndexFunc(s.cands, func(c *candidate) bool { return c.found && !s.answers(c) })
+		}
+		if i < 0 {
+			return nil, false
+		}
+		s.dropCandidate(now, i)
 	}
-	for i, old := range s.cands {
-		if s.spent(old) {
-			for _, p := range slices.Clone(s.paths) {
-				if p.cand != old {
-					continue
-				}
-				if p.cand = nil; p != s.current {
-					s.removePath(now, p, Evicted)
-				}
-			}
-			copy(s.cands[i:], s.cands[i+1:]) // the oldest come first
-			s.cands[maxCandidates-1] = c
-			return c, true
+	c = &candidate{addr: addr, found: found}
+	s.cands = append(s.cands, c)
+	return c, true
+}
+
+// dropCandidate forgets a candidate, and the paths of it that are not in use.
+func (s *Set) dropCandidate(now time.Time, i int) {
+	old := s.cands[i]
+	s.cands = slices.Delete(s.cands, i, i+1)
+	for _, p := range slices.Clone(s.paths) {
+		if p.cand != old {
+			continue
+		}
+		if p.cand = nil; p != s.current {
+			s.removePath(now, p, Evicted)
 		}
 	}
-	return nil, false
+}
+
+// answers reports whether the peer was heard from at c.
+func (s *Set) answers(c *candidate) bool {
+	return slices.ContainsFunc(s.paths, func(p *path) bool { return p.cand == c && (p.proven() || p.source) })
 }
 
 // spent reports whether nothing is to be expected of c: its paths, if any, have failed.

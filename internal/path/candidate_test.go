@@ -226,3 +226,47 @@ func TestDeadIsToldAgain(t *testing.T) {
 	n.wantTimes(at, SendProbe, beta, 0)
 	n.wantState(beta, Valid)
 }
+
+// A hostile neighbour that names one address of the segment after the other, as
+// discovery lets it, does not keep the peer from being reached elsewhere: neither the list
+// nor the budget is used up.
+func TestDiscoveredAddressesGiveWay(t *testing.T) {
+	n := newRig(t)
+	for i := range 640 {
+		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 10}), uint16(1+i))
+		n.s.AddCandidate(n.now, Candidate{Addr: a, Kind: wire.CandidateHost, Origin: OriginDiscovery})
+		n.run(15 * ms)
+	}
+	n.answer[alpha], n.answer[beta] = 20*ms, 20*ms
+	n.tell(alpha, wire.CandidateHost)
+	n.s.AddCandidate(n.now, Candidate{Addr: beta, Kind: wire.CandidateServerReflexive, Origin: OriginObserved})
+	n.run(50 * ms)
+	n.wantState(alpha, Valid)
+	n.wantState(beta, Valid)
+	if len(n.s.cands) > maxCandidates {
+		t.Errorf("%d candidates", len(n.s.cands))
+	}
+}
+
+// What works stays, though only discovery told of it; and what others told, too, is
+// theirs.
+func TestDiscoveredAddressesThatStay(t *testing.T) {
+	n := newRig(t)
+	at := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 1)
+	}
+	n.answer[at(0)] = 20 * ms
+	for i := range maxCandidates {
+		n.s.AddCandidate(n.now, Candidate{Addr: at(i), Kind: wire.CandidateHost, Origin: OriginDiscovery})
+	}
+	n.tell(at(1), wire.CandidateHost)
+	n.run(50 * ms)
+	for i := range maxCandidates {
+		n.tell(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 1), wire.CandidateHost)
+	}
+	n.wantState(at(0), Valid)
+	n.wantState(at(1), Knocking)
+	if log := n.s.Log(); log[len(log)-1].Reason != RefusedFull {
+		t.Errorf("last entry %v", log[len(log)-1])
+	}
+}

@@ -27,7 +27,7 @@ func (s *Set) spend(now time.Time, p *path) (at time.Time, ok bool) {
 		return now, true
 	}
 	burst := unprovenBurst
-	if p.cand == nil && p.link.Transport == TransportUDP {
+	if p.link.Transport == TransportUDP && (p.cand == nil || p.cand.found) {
 		burst = sourceBurst
 	}
 	if at, ok = s.budget.take(now, burst); ok {

@@ -23,8 +23,9 @@ const (
 	// at most 8 · 2 · 7 = 112.
 	unprovenBurst    = 128
 	unprovenInterval = 250 * time.Millisecond
-	// sourceBurst is the share for addresses known only as a source: whoever copies an
-	// initiation to us from many addresses leaves the rest to the real ones.
+	// sourceBurst is the share for addresses known only as a source, or by discovery:
+	// whoever copies an initiation to us from many addresses, or names many on the local
+	// network, leaves the rest to the real ones.
 	sourceBurst = unprovenBurst / 2
 )
 
