@@ -89,18 +89,20 @@ func (c *DatagramConn) watch() {
 	})
 }
 
-// end ends the flow once. It reports whether it had not ended.
+// end ends the flow once. It reports whether it had not ended. What has come and
+// was not received goes with ErrClosed, whoever ended the flow before: it takes room
+// from the session's other flows.
 func (c *DatagramConn) end(cause error) bool {
 	f := c.flows
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if cause == ErrClosed {
+		f.clearLocked(c)
+	}
 	if c.cause != nil {
 		return false
 	}
 	c.cause = cause
-	if cause == ErrClosed {
-		f.clearLocked(c)
-	}
 	f.removeLocked(c)
 	close(c.done)
 	return true

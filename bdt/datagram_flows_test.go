@@ -2,6 +2,7 @@ package bdt
 
 import (
 	"bytes"
+	"io"
 	"testing"
 )
 
@@ -58,6 +59,9 @@ func FuzzFlows(f *testing.F) {
 				}
 			case 1:
 				if c := conns[id]; c != nil {
+					if step&8 != 0 {
+						c.end(io.EOF) // the peer was first
+					}
 					c.end(ErrClosed)
 					delete(conns, id)
 				}

@@ -357,3 +357,22 @@ func TestDatagramLossAndPathChange(t *testing.T) {
 		t.Logf("%d of %d arrived", len(seen), n)
 	})
 }
+
+// What flows have left behind that their peer ended and nobody read to the end takes
+// no room from later ones.
+func TestDatagramsUnread(t *testing.T) {
+	inFlows(t, func(t *testing.T, alice, bob *bdt.Stack, l *bdt.DatagramListener) {
+		for range 40 { // of up to 128 KiB each
+			c, a := flow(t, alice, l)
+			for range 140 {
+				c.Send(make([]byte, 1000))
+			}
+			c.Close()
+			time.Sleep(time.Second)
+			a.Close()
+		}
+		c, a := flow(t, alice, l)
+		c.Send([]byte("still"))
+		wantDatagram(t, a, "still")
+	})
+}
