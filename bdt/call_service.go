@@ -186,7 +186,8 @@ func (s *Stack) admit(caller Caller, service string) (c *CallService, r Rights, 
 	return c, r, 0
 }
 
-// serveCall answers a call on a stream (docs/spec/call.md §2).
+// serveCall has a call on a stream answered, on a goroutine of its own once it is let
+// in: until then it counts among the streams that a session may have without.
 func (s *Stack) serveCall(ss *streams, stream session.Stream, service string) {
 	caller := s.callerOf(ss)
 	c, rights, code := s.admit(caller, service)
@@ -194,7 +195,14 @@ func (s *Stack) serveCall(ss *streams, stream session.Stream, service string) {
 		refuse(stream, code)
 		return
 	}
-	defer c.release(caller.Device.ID())
+	s.workers.Go(func() {
+		defer c.release(caller.Device.ID())
+		c.serve(stream, caller, rights)
+	})
+}
+
+// serve answers a call on a stream (docs/spec/call.md §2).
+func (c *CallService) serve(stream session.Stream, caller Caller, rights Rights) {
 	stream.SetReadDeadline(time.Now().Add(headerTimeout))
 	data, err := io.ReadAll(io.LimitReader(stream, int64(c.cfg.MaxQuestion)+1))
 	switch {
@@ -205,7 +213,7 @@ func (s *Stack) serveCall(ss *streams, stream session.Stream, service string) {
 		refuse(stream, codeTooLong)
 		return
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(c.stack.ctx)
 	defer cancel()
 	gone := context.AfterFunc(stream.Context(), cancel)
 	defer gone()

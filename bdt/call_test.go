@@ -251,6 +251,46 @@ func TestCallSlowCaller(t *testing.T) {
 	})
 }
 
+// Calls that a slow policy has not let in are among the streams that are bounded:
+// each holds a goroutine.
+func TestCallsAtThePolicy(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		alice, bob := pair(w)
+		defer closeAll(t, alice, bob)
+		bob.ServeEcho()
+		ask(t, alice, bob.ID())
+		var mu sync.Mutex
+		asking, most := 0, 0
+		slow := func(bdt.Caller) bdt.Rights {
+			mu.Lock()
+			asking++
+			most = max(most, asking)
+			mu.Unlock()
+			time.Sleep(3 * time.Second)
+			mu.Lock()
+			asking--
+			mu.Unlock()
+			return 0
+		}
+		if _, err := bob.HandleCalls("s", bdt.CallConfig{Handler: echoCall, Access: slow}); err != nil {
+			t.Fatal(err)
+		}
+		var calls sync.WaitGroup
+		for i := range 1000 {
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				if _, err := alice.Call(context.Background(), bob.ID(), "s", nil); !errors.Is(err, bdt.ErrDenied) && !errors.Is(err, bdt.ErrBusy) {
+					t.Errorf("call %d: %v", i, err)
+				}
+			})
+		}
+		calls.Wait()
+		if most < 200 || most > 256 {
+			t.Errorf("the policy was asked %d times at once", most)
+		}
+	})
+}
+
 // What is no answer is refused by the caller.
 func FuzzCallAnswer(f *testing.F) {
 	for _, b := range []string{"", "\x00", "\x00answer", "\x01error \xff", "\x02", "\xff"} {

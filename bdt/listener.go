@@ -139,7 +139,7 @@ func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 	stream.SetReadDeadline(time.Time{})
 	switch form {
 	case formCall:
-		s.workers.Go(func() { s.serveCall(ss, stream, service) })
+		s.serveCall(ss, stream, service)
 		return
 	case formFlow:
 		s.serveFlow(ss, stream, service)
