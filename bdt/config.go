@@ -55,7 +55,8 @@ type Config struct {
 	DialTimeout time.Duration
 
 	// KeepAlive is the time between the packets that keep this device's mappings at its
-	// NAT. 0 finds out how long the NAT keeps them: 25 s at first, then 10 s to 2 minutes.
+	// NAT, a second or more. 0 finds out how long the NAT keeps them: 25 s at first, then
+	// 10 s to 2 minutes.
 	KeepAlive time.Duration
 
 	// MaxPeers bounds the remote devices held at once. 0 means 10,000.

@@ -266,6 +266,8 @@ func TestOpenErrors(t *testing.T) {
 		"too many endpoints":     {func(c *bdt.Config) { c.Endpoints = many }, ""},
 		"an SN named twice":      {func(c *bdt.Config) { c.SNs = []identity.Ref{ref, ref} }, "repeat"},
 		"unknown visibility":     {func(c *bdt.Config) { c.Visibility = 7 }, "visibility"},
+		"keepalive without unit": {func(c *bdt.Config) { c.KeepAlive = 5 }, "KeepAlive"},
+		"negative keepalive":     {func(c *bdt.Config) { c.KeepAlive = -1 }, "KeepAlive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {

@@ -19,6 +19,8 @@ const (
 	// minKeepAlive and maxKeepAlive bound what is learned.
 	minKeepAlive = 10 * time.Second
 	maxKeepAlive = 120 * time.Second
+	// leastKeepAlive is the least that may be configured.
+	leastKeepAlive = time.Second
 	// learnDelay is how long a network has to have been there, and up to twice that,
 	// before it is asked how long it keeps mappings; and learnEvery how old an answer may be.
 	learnDelay = 10 * time.Second

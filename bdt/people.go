@@ -133,6 +133,8 @@ func (b *book) own() identity.ID { return b.local.Device().Owner() }
 func (b *book) checkOwn(p *identity.People) error {
 	own := b.own()
 	switch {
+	case p == nil:
+		return errNotOwner
 	case own.IsZero():
 		return fmt.Errorf("%w: the owner's object is of %s, but the device has no owner", identity.ErrWrongID, p.ID())
 	case p.ID() != own:

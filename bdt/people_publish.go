@@ -34,6 +34,9 @@ func (s *Stack) FindOwner(ctx context.Context, id identity.ID) (*identity.People
 // another any device may, for the object is signed. The error names each SN that
 // has not taken it; it is identity.ErrRolledBack where there is a newer version.
 func (s *Stack) PublishOwner(ctx context.Context, p *identity.People) error {
+	if p == nil {
+		return &OpError{Op: "publish owner", Err: errNotOwner}
+	}
 	clients := s.ownClients()
 	errs := make([]error, len(clients))
 	if len(clients) == 0 {

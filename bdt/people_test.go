@@ -439,6 +439,8 @@ func TestPublishAndFindOwner(t *testing.T) {
 		_, err = s.FindOwner(ctx, s.ID())
 		wantOp(t, err, "find owner", nil)
 		wantOp(t, lone.PublishOwner(ctx, z.people), "publish owner", bdt.ErrNoRoute)
+		wantOp(t, lone.PublishOwner(ctx, nil), "publish owner", nil)
+		wantOp(t, lone.SetOwner(nil), "set owner", nil)
 		if err := s.PublishOwner(ctx, z.people); err != nil {
 			t.Fatal(err)
 		}

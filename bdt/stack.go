@@ -97,6 +97,9 @@ func newStack(cfg Config) (*Stack, error) {
 	if cfg.Visibility > VisibleToNobody {
 		return nil, fmt.Errorf("unknown visibility %d", cfg.Visibility)
 	}
+	if cfg.KeepAlive != 0 && cfg.KeepAlive < leastKeepAlive {
+		return nil, fmt.Errorf("KeepAlive is %v: give 0, or %v at least", cfg.KeepAlive, leastKeepAlive)
+	}
 	device, err := localDevice(cfg)
 	if err != nil {
 		return nil, err
