@@ -125,8 +125,7 @@ func (s *Service) Want(id identity.ID) {
 	}
 }
 
-// Changed tells that the interfaces or their addresses have changed, on platforms
-// where the network does not tell.
+// Changed tells that the interfaces or their addresses have changed.
 func (s *Service) Changed() {
 	if s == nil {
 		return
@@ -160,16 +159,6 @@ func (s *Service) post(g *segment, b []byte, from netip.AddrPort) {
 // run is the owner.
 func (s *Service) run(ctx context.Context) {
 	defer s.leaveAll()
-	watch, err := s.cfg.Network.Watch(ctx)
-	if err != nil {
-		s.cfg.Logger.Debug("changes of the network are not told", "err", err)
-	}
-	defer func() {
-		if watch != nil {
-			for range watch { // until nothing goes on there
-			}
-		}
-	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -181,23 +170,14 @@ func (s *Service) run(ctx context.Context) {
 			continue // nothing is due earlier for it
 		case id := <-s.wants:
 			s.schedule.want(time.Now(), id)
-		case _, ok := <-watch:
-			if !ok {
-				watch = nil
-			}
-			s.onChange()
 		case <-s.changes:
-			s.onChange()
+			s.refresh()
+			s.schedule.changed(time.Now())
 		case <-timer.C:
 		}
 		s.step(time.Now())
 		timer.Reset(time.Until(s.schedule.next()))
 	}
-}
-
-func (s *Service) onChange() {
-	s.refresh()
-	s.schedule.changed(time.Now())
 }
 
 // step sends what is due.

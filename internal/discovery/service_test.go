@@ -141,6 +141,7 @@ func TestHeardOf(t *testing.T) {
 			if err := two.AddAddr(link, addr+"/24"); err != nil {
 				t.Fatal(err)
 			}
+			b.Changed()
 			want = append(want, place{b.id, netip.AddrPortFrom(netip.MustParseAddr(addr), b.conn.LocalAddr().Port())})
 			time.Sleep(2 * time.Second)
 			if got := a.places(); !slices.Equal(got, want) {
