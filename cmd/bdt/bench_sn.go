@@ -270,7 +270,12 @@ func (o *snBench) restartSN(c *cobra.Command, target *target, load *snload.Load,
 		all = load.Reach(ctx, start, o.devices, o.atOnce, bar.Set)
 	}
 	bar.Clear()
+	after, err := target.measure()
+	if err != nil {
+		return err
+	}
 	r.Restart = &snRestart{
+		Handshakes: after.Handshakes, Moves: after.Moves, Online: load.Online(),
 		Killed: o.kill, ReadyS: ready.Seconds(),
 		Sample: int(sample.Done), SampleS: sample.Latency.Max.Seconds(),
 		All: int(all.Done), AllS: all.Latency.Max.Seconds(), Missing: int(all.Failed),

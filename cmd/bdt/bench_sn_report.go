@@ -69,6 +69,10 @@ type snRestart struct {
 	All     int     `json:"all"`      // devices that were called after that, which takes its time
 	AllS    float64 `json:"all_s"`
 	Missing int     `json:"missing"`
+	// What the devices had to do for it: shake hands anew, or only prove where they are.
+	Handshakes uint64 `json:"handshakes"`
+	Moves      uint64 `json:"challenges"`
+	Online     int    `json:"online"` // in their own view
 }
 
 // add notes a phase and the super node's processor time in it, 0 if that is not known.
@@ -143,5 +147,6 @@ func (r *snReport) write(w io.Writer) {
 		}
 		fmt.Fprintf(w, "restart by %s: ready after %.2f s; %d random devices called after %.2f s, all %d after %.2f s; %d missing\n",
 			how, s.ReadyS, s.Sample, s.SampleS, s.All, s.AllS, s.Missing)
+		fmt.Fprintf(w, "since then: %d handshakes, %d challenges answered; %d devices online\n", s.Handshakes, s.Moves, s.Online)
 	}
 }

@@ -214,7 +214,7 @@ func (l *Load) other(one *device) *device {
 const (
 	// reachTry is how long one attempt to reach a device may take, and reachPause the
 	// time between two.
-	reachTry   = 300 * time.Millisecond
+	reachTry   = time.Second
 	reachPause = 20 * time.Millisecond
 )
 
