@@ -123,8 +123,8 @@ func (c *Conn) error(op string, err error) error {
 		err = streamCause(se)
 	case c.ended() != nil:
 		err = c.ended()
-	case errors.Is(err, net.ErrClosed):
-		err = ErrClosed
+	default:
+		err = sessionCause(err) // a stream may know of the end before its session does
 	}
 	return &OpError{Op: op, Peer: c.remote.ID, Err: err}
 }

@@ -237,12 +237,16 @@ func (b *book) rely(id identity.ID, now time.Time) {
 		return
 	}
 	e.used = now
-	stale := now.Sub(e.checked) > eagerAge && now.Sub(e.tried) > missLife
-	if stale || e.due.IsZero() {
+	due := e.due
+	switch {
+	case now.Sub(e.checked) > eagerAge && now.Sub(e.tried) > missLife:
 		e.due = now
+	case e.due.IsZero() && id != b.own(): // which is looked after SN by SN
+		e.due = now.Add(refreshAfter())
 	}
+	changed := e.due != due
 	b.mu.Unlock()
-	if stale {
+	if changed {
 		b.poke()
 	}
 }

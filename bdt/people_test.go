@@ -477,6 +477,7 @@ func TestMembershipOfAForgottenOwner(t *testing.T) {
 		defer closeAll(t, server, member)
 		time.Sleep(time.Second)
 		theirs, _ := connect(t, member, listenFor(t, server, "s", bdt.Only(z.people.ID())))
+		time.Sleep(time.Second)
 		server.ForgetOwner(z.people.ID())
 		start := time.Now()
 		wantOp(t, readByte(theirs), "read", bdt.ErrDenied)
