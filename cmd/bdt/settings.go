@@ -24,7 +24,7 @@ import (
 var settings = config.Table{
 	{Name: "key", Usage: "key `FILE` of the device (default for up: bdt/device.pem in your configuration directory, made on first use; for others: that of the running 'bdt up', else a fresh identity for this once)",
 		New: text, Path: inDir},
-	{Name: "owner", Usage: "`FILE` of the zone's owner, with or without its secret: members of the zone are trusted",
+	{Name: "owner", Usage: "`FILE` of the zone's owner, with or without its secret (default: what is known of it since 'bdt zone join')",
 		New: text, Path: inDir},
 	{Name: "friend", Usage: "`ID` of a device or an owner whom --allow friends admits; may be repeated",
 		New: func() pflag.Value { return new(flagvalue.IDs) }, Many: true},
