@@ -45,8 +45,9 @@ It takes twice the duration in all. Outside the device's own zone, throughput is
 limited to 100 Mbit/s by the other side.`,
 		Example: `  bdt bench 'bdt:ID?sn=…'
   bdt bench 'bdt:ID?sn=…' --duration 10s --streams 4 --reverse --json`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePeers,
+		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
 	o.flags(c)
 	f := c.Flags()

@@ -29,6 +29,7 @@ type caller struct {
 	endpoints flagvalue.Endpoints
 	visible   flagvalue.Visibility
 	noLAN     flagvalue.Switch
+	keepAlive flagvalue.Duration
 }
 
 // flags adds the flags of what dials.
@@ -49,6 +50,7 @@ func (o *caller) serverFlags(c *cobra.Command) {
 	settings.Flag(f, "friend", &o.friends)
 	settings.Flag(f, "endpoint", &o.endpoints)
 	settings.Flag(f, "visible", &o.visible)
+	settings.Flag(f, "keepalive", &o.keepAlive)
 }
 
 // dial opens the device to dial a target from.
@@ -216,6 +218,7 @@ func (o *caller) config(c *cobra.Command, device *identity.LocalDevice) (bdt.Con
 		Friends:    o.friends,
 		Visibility: bdt.Visibility(o.visible),
 		NoLAN:      bool(o.noLAN),
+		KeepAlive:  time.Duration(o.keepAlive),
 		Logger:     logger(c),
 	}
 	if device == nil {

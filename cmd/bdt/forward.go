@@ -49,6 +49,12 @@ end the command.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args)%2 == 0 {
+				return nil, cobra.ShellCompDirectiveDefault // a port, or a file's name
+			}
+			return peerIDs(c.Context()), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			list, err := parseForwards(args)
 			if err != nil {

@@ -45,8 +45,9 @@ owner stands for the device that answers for it.`,
 		Example: `  bdt ping 'bdt:ID?sn=…'
   bdt ping ID --sn ID@sn.example:8443 -c 0 --interval 100ms
   bdt ping 'bdt:ID?sn=…' --json | jq .rtt_ms`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePeers,
+		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
 	o.flags(c)
 	f := c.Flags()

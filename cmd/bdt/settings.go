@@ -38,6 +38,8 @@ var settings = config.Table{
 		New: func() pflag.Value { return new(flagvalue.Visibility) }},
 	{Name: "no-lan", Usage: "neither look for devices on the local network nor be found there",
 		New: func() pflag.Value { return new(flagvalue.Switch) }},
+	{Name: "keepalive", Usage: "`DURATION` between the packets that keep a NAT's mapping (default: learned, beginning at 25s)",
+		New: func() pflag.Value { return new(flagvalue.Duration) }},
 	{Name: "serve", Usage: "built-in `SERVICE` to offer: echo, bench, none; may be repeated (default echo)",
 		New: func() pflag.Value { return builtin() }, Many: true},
 	{Name: "expose", Usage: "offer a local server, `NAME=HOST:PORT` or NAME=unix:PATH; may be repeated",
