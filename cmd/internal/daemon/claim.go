@@ -46,7 +46,7 @@ func Take(id identity.ID, holder Holder) (*Claim, error) {
 		return nil, &HeldError{readHolder(f)}
 	}
 	text, _ := json.Marshal(holder) // numbers and strings
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt(text, 0)
 	}
 	if err != nil {

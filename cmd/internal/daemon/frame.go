@@ -49,7 +49,6 @@ func appendFrame(b []byte, kind frameKind, payload []byte) []byte {
 // and has lost nothing.
 type frameReader struct {
 	r    *bufio.Reader
-	kind frameKind
 	left int // bytes of the payload of a data frame
 }
 
