@@ -27,7 +27,8 @@ type Question struct {
 
 // A CallHandler answers questions. It may be called concurrently. ctx ends when the
 // answer is of no use any more: the time is over, the caller has gone, or the stack is
-// closed. The answer is not changed after it returns. An error's text is sent to the
+// closed; [Stack.Close] waits for it, so it must not call that. The answer is not changed
+// after it returns. An error's text is sent to the
 // caller, 1,024 bytes at most. A panic is logged with its stack, and the caller gets
 // [ErrFailed].
 type CallHandler func(ctx context.Context, q *Question) ([]byte, error)
@@ -43,8 +44,9 @@ type CallConfig struct {
 	// ReplaySafe declares that a question may be run more than once: that it changes
 	// nothing, or nothing that matters. Then it may come with a handshake and be
 	// answered with that, a round trip or more sooner. One copy of a handshake is run
-	// once in the life of the process; but its sender may ask again on a stream, and a
-	// copy that was overheard may be run again after a restart.
+	// once in the life of the process, and none a minute after it was asked; but its
+	// sender may ask again on a stream, and a copy that was overheard may be run again
+	// after a restart within that minute.
 	ReplaySafe bool
 
 	// MaxQuestion bounds a question, in bytes; no more than [MaxCall]. 0 means 64 KiB.

@@ -103,3 +103,18 @@ func TestClaimKeepsFloorLow(t *testing.T) {
 		t.Error("the floor is the mark of a device that is remembered")
 	}
 }
+
+// What is old is not fresh, though it was never seen: it was held back on its way, or
+// overheard before a restart.
+func TestClaimNothingOld(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	marks := NewMarks(0)
+	for i, age := range []time.Duration{365 * 24 * time.Hour, time.Hour, 61 * time.Second} {
+		if marks.Claim(now, claimID(i), uint64(now.Add(-age).UnixMicro())) {
+			t.Errorf("%v old is fresh", age)
+		}
+	}
+	if !marks.Claim(now, claimID(9), uint64(now.Add(-59*time.Second).UnixMicro())) {
+		t.Error("59 s old is not fresh")
+	}
+}

@@ -67,9 +67,12 @@ func above(stamp uint64) uint64 {
 	return stamp + 1
 }
 
-// stampsAhead is by how much a stamp may be ahead of our clock for early data to be
-// run (spec §3).
-const stampsAhead = time.Minute
+// stampsAhead and stampsBehind are by how much a stamp may be off our clock for early
+// data to be run (spec §3).
+const (
+	stampsAhead  = time.Minute
+	stampsBehind = time.Minute
+)
 
 // Marks holds the highest stamp accepted from each device (spec §3), of a bounded
 // number of devices. A forgotten mark lets an old initiation be replayed, which
@@ -121,12 +124,14 @@ func (m *Marks) raiseLocked(id identity.ID, stamp uint64) (before uint64, ok boo
 // Claim is Raise for an initiation whose early data may be run. It reports whether
 // it may: never twice for one stamp of one device, whatever was forgotten in between.
 // A stamp too far ahead of now is not fresh, lest one device raise the floor for all
-// others by years.
+// others by years; nor one too far behind, lest an initiation that was held back, or
+// overheard in the time of an earlier process, be run when nobody expects it any more.
 func (m *Marks) Claim(now time.Time, id identity.ID, stamp uint64) (fresh bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ahead := uint64(max(now.Add(stampsAhead).UnixMicro(), 0))
 	m.horizon = max(m.horizon, ahead)
 	_, raised := m.raiseLocked(id, stamp)
-	return raised && stamp > m.floor && stamp <= ahead
+	behind := uint64(max(now.Add(-stampsBehind).UnixMicro(), 0))
+	return raised && stamp > m.floor && behind <= stamp && stamp <= ahead
 }
