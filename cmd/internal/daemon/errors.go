@@ -52,6 +52,14 @@ var causes = []struct {
 	name string
 	err  error
 }{
+	{"failed", bdt.ErrFailed},
+	{"no answer", bdt.ErrNoAnswer},
+	{"no datagrams", bdt.ErrNoDatagrams},
+	{"no ood", bdt.ErrNoOOD},
+	{"owner file", bdt.ErrOwnerFile},
+	{"owner not found", bdt.ErrOwnerNotFound},
+	{"revoked", bdt.ErrRevoked},
+	{"too long", bdt.ErrTooLong},
 	{"not found", bdt.ErrNotFound},
 	{"unreachable", bdt.ErrUnreachable},
 	{"no route", bdt.ErrNoRoute},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -293,6 +294,33 @@ func TestCauses(t *testing.T) {
 	}
 	if err := newWireError(errors.New("x")).err(); errors.Unwrap(err) != nil {
 		t.Errorf("an error of no known cause has one: %v", errors.Unwrap(err))
+	}
+}
+
+// Package bdt has no cause that would be lost on the way.
+func TestCausesComplete(t *testing.T) {
+	files, err := filepath.Glob("../../../bdt/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	table, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s*(?:var )?(Err\w+)\s+=`).FindAllSubmatch(text, -1) {
+			if found++; !bytes.Contains(table, append([]byte("bdt."), append(m[1], '}')...)) {
+				t.Errorf("bdt.%s is not among the causes: give it a name in errors.go", m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d causes: the test does not see them", found)
 	}
 }
 
