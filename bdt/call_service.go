@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,10 +56,11 @@ type CallConfig struct {
 	// Timeout bounds the time for an answer. 0 means 30 s, negative means no bound.
 	Timeout time.Duration
 
-	// Concurrency bounds the questions that are answered at once. 0 means 256.
+	// Concurrency bounds the questions that are answered at once, and those that are on
+	// their way: of these the slowest gives way. 0 means 256.
 	Concurrency int
 
-	// PerCaller bounds those of one device. 0 means 16.
+	// PerCaller bounds both of one device, together. 0 means 16.
 	PerCaller int
 }
 
@@ -110,8 +112,9 @@ type CallService struct {
 	cfg   CallConfig
 
 	mu        sync.Mutex
-	running   int                 // at most Concurrency
-	perCaller map[identity.ID]int // of them; at most PerCaller each
+	receiving []session.Stream    // with questions on their way, oldest first; at most Concurrency
+	running   int                 // questions being answered; at most Concurrency
+	perCaller map[identity.ID]int // of both; at most PerCaller each
 }
 
 // HandleCalls answers the calls of a service until it is closed. A service of the
@@ -148,29 +151,70 @@ func (c *CallService) Close() error {
 	return nil
 }
 
-// acquire takes a place for a call of a device. It reports false if there is none.
-func (c *CallService) acquire(id identity.ID) bool {
+// enter takes one of a device's places. It reports false if there is none.
+func (c *CallService) enter(id identity.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running >= c.cfg.Concurrency || c.perCaller[id] >= c.cfg.PerCaller {
+	if c.perCaller[id] >= c.cfg.PerCaller {
 		return false
 	}
-	c.running++
 	c.perCaller[id]++
 	return true
 }
 
-func (c *CallService) release(id identity.ID) {
+func (c *CallService) leave(id identity.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running--
 	if c.perCaller[id]--; c.perCaller[id] == 0 {
 		delete(c.perCaller, id)
 	}
 }
 
-// admit returns the service that a caller may call, what it may, and a place that is
-// to be released; or the reset code of a refusal, after the same time for a service
+// begin takes a place for a question that is there. It reports false if there is none.
+func (c *CallService) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running >= c.cfg.Concurrency {
+		return false
+	}
+	c.running++
+	return true
+}
+
+func (c *CallService) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running--
+}
+
+// receive reads a question. Devices that begin many and end none, under as many names
+// as they like, do not keep others out: there is always room for one more, at the cost
+// of the one that has taken longest.
+func (c *CallService) receive(stream session.Stream) ([]byte, error) {
+	c.mu.Lock()
+	var slowest session.Stream
+	if len(c.receiving) >= c.cfg.Concurrency {
+		slowest = c.receiving[0]
+		c.receiving = slices.Delete(c.receiving, 0, 1)
+	}
+	c.receiving = append(c.receiving, stream)
+	c.mu.Unlock()
+	if slowest != nil {
+		refuse(slowest, codeBusy)
+	}
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if i := slices.Index(c.receiving, stream); i >= 0 {
+			c.receiving = slices.Delete(c.receiving, i, i+1)
+		}
+	}()
+	stream.SetReadDeadline(time.Now().Add(headerTimeout))
+	return io.ReadAll(io.LimitReader(stream, int64(c.cfg.MaxQuestion)+1))
+}
+
+// admit returns the service that a caller may call, what it may, and one of its places,
+// which it is to leave; or the reset code of a refusal, after the same time for a service
 // that there is not as for one that refuses.
 func (s *Stack) admit(caller Caller, service string) (c *CallService, r Rights, code uint64) {
 	s.mu.Lock()
@@ -182,7 +226,7 @@ func (s *Stack) admit(caller Caller, service string) (c *CallService, r Rights, 
 	if r = c.cfg.Access.grant(caller); r == 0 {
 		return nil, 0, caller.denied()
 	}
-	if !c.acquire(caller.Device.ID()) {
+	if !c.enter(caller.Device.ID()) {
 		return nil, 0, codeBusy
 	}
 	return c, r, 0
@@ -198,15 +242,14 @@ func (s *Stack) serveCall(ss *streams, stream session.Stream, service string) {
 		return
 	}
 	s.workers.Go(func() {
-		defer c.release(caller.Device.ID())
+		defer c.leave(caller.Device.ID())
 		c.serve(stream, caller, rights)
 	})
 }
 
 // serve answers a call on a stream (docs/spec/call.md §2).
 func (c *CallService) serve(stream session.Stream, caller Caller, rights Rights) {
-	stream.SetReadDeadline(time.Now().Add(headerTimeout))
-	data, err := io.ReadAll(io.LimitReader(stream, int64(c.cfg.MaxQuestion)+1))
+	data, err := c.receive(stream)
 	switch {
 	case err != nil:
 		refuse(stream, codeMalformed)
@@ -214,7 +257,11 @@ func (c *CallService) serve(stream session.Stream, caller Caller, rights Rights)
 	case len(data) > c.cfg.MaxQuestion:
 		refuse(stream, codeTooLong)
 		return
+	case !c.begin():
+		refuse(stream, codeBusy)
+		return
 	}
+	defer c.finish()
 	ctx, cancel := context.WithCancel(c.stack.ctx)
 	defer cancel()
 	gone := context.AfterFunc(stream.Context(), cancel)
@@ -306,13 +353,16 @@ func (s *Stack) answerEarly(caller Caller, service string, data []byte) wire.Ear
 	if c == nil {
 		return refused(code)
 	}
-	defer c.release(caller.Device.ID())
+	defer c.leave(caller.Device.ID())
 	switch {
 	case len(data) > c.cfg.MaxQuestion:
 		return refused(codeTooLong)
 	case !c.cfg.ReplaySafe:
 		return wire.EarlyAnswer{Status: wire.AnswerLater}
+	case !c.begin():
+		return refused(codeBusy)
 	}
+	defer c.finish()
 	ctx, cancel := context.WithTimeout(s.ctx, earlyTimeout)
 	defer cancel()
 	a, ok := c.run(ctx, &Question{Caller: caller, Rights: rights, Data: data, Early: true})

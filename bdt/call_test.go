@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bdtnet/bdt/bdt"
+	"github.com/bdtnet/bdt/internal/session"
 )
 
 // inCalls runs f between two public devices with a session, of which bob answers
@@ -248,6 +249,45 @@ func TestCallSlowCaller(t *testing.T) {
 		if _, err := alice.Call(context.Background(), bob.ID(), "s", []byte("x")); err != nil {
 			t.Errorf("after it: %v", err)
 		}
+	})
+}
+
+// Half-asked questions under many names do not keep out those that are asked whole.
+func TestCallUnfinished(t *testing.T) {
+	cfg := bdt.CallConfig{Concurrency: 8, PerCaller: 4, Handler: echoCall}
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		alice, bob := pair(w)
+		defer closeAll(t, alice, bob)
+		bob.ServeEcho()
+		cfg.Access = bdt.Everyone
+		if _, err := bob.HandleCalls("s", cfg); err != nil {
+			t.Fatal(err)
+		}
+		var first session.Stream
+		for range 5 {
+			rogue := w.open("rogue", w.public("rogue", time.Millisecond, freshAddr()))
+			defer closeAll(t, rogue)
+			for range 4 {
+				s, err := rogue.RawStream(context.Background(), bob.ID())
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.WriteString(s, "\x03\x01sunfinished")
+				if first == nil {
+					first = s
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 20 {
+			if a, err := alice.Call(context.Background(), bob.ID(), "s", []byte("whole")); err != nil || string(a) != "whole" {
+				t.Errorf("%q, %v", a, err)
+			}
+		}
+		if _, err := first.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "code 4") {
+			t.Errorf("the oldest: %v", err)
+		}
+		time.Sleep(11 * time.Second) // the others are given up
 	})
 }
 
