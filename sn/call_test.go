@@ -384,10 +384,7 @@ func TestTablesOfCallsAndPairsAreBounded(t *testing.T) {
 					refused++
 				}
 			}
-			pairs := 0
-			for i := range r.s.pairs.shards {
-				pairs += len(r.s.pairs.shards[i].m)
-			}
+			pairs := r.s.pairs.len()
 			if n := r.s.calls.len(); l.Calls > 0 && n > l.Calls || l.Pairs > 0 && pairs > l.Pairs {
 				t.Errorf("limits %+v: %d calls, %d pairs", l, n, pairs)
 			}

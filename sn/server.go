@@ -225,6 +225,7 @@ func (s *Server) Stats() Stats {
 	st.Devices = s.devices.quota.len()
 	st.Objects = s.objects.len()
 	st.Calls = s.calls.len()
+	st.Pairs = s.pairs.quota.len()
 	gate := s.gate.Counts()
 	st.Cookies = gate.Cookies
 	st.Malformed += gate.Malformed

@@ -8,6 +8,7 @@ type Stats struct {
 	Devices int // registered now
 	Objects int // in the directory now, beside those of registered devices
 	Calls   int // remembered now
+	Pairs   int // that may signal now
 
 	Handshakes  uint64 // initiations for which Diffie–Hellman was done
 	Cookies     uint64 // answered by a cookie reply, under load

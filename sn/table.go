@@ -62,6 +62,17 @@ func (t *table[K, V]) get(k K) V {
 	return sh.m[k]
 }
 
+// len returns how many keys there are.
+func (t *table[K, V]) len() (n int) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		n += len(sh.m)
+		sh.mu.Unlock()
+	}
+	return n
+}
+
 // sweep removes what gone says from one shard.
 func (t *table[K, V]) sweep(shard int, gone func(V) bool) {
 	sh := &t.shards[shard%tableShards]

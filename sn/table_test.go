@@ -14,10 +14,7 @@ func TestTable(t *testing.T) {
 			refused++
 		}
 	}
-	n := 0
-	for i := range tb.shards {
-		n += len(tb.shards[i].m)
-	}
+	n := tb.len()
 	if n != 640 || refused != 2000-640 {
 		t.Errorf("%d keys, %d refused", n, refused)
 	}

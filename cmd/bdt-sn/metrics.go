@@ -74,7 +74,7 @@ func (statsCollector) Describe(ch chan<- *prometheus.Desc) {
 
 func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
 	st := c.server.Stats()
-	for table, n := range map[string]int{"devices": st.Devices, "objects": st.Objects, "calls": st.Calls} {
+	for table, n := range map[string]int{"devices": st.Devices, "objects": st.Objects, "calls": st.Calls, "pairs": st.Pairs} {
 		ch <- prometheus.MustNewConstMetric(descHeld, prometheus.GaugeValue, float64(n), table)
 	}
 	for what, n := range map[string]uint64{
