@@ -33,6 +33,7 @@ type Conn struct {
 	rights        Rights
 	caller        Caller
 	ended         func() error // why the session ended, nil if it has not
+	leave         func()       // gives back the place of a stream that was accepted; nil: it has none
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -67,14 +68,32 @@ func (c *Conn) Write(b []byte) (int, error) {
 func (c *Conn) CloseWrite() error { return c.error("close", c.stream.CloseWrite()) }
 
 // Close closes the stream: what was written is delivered, what was not read is
-// refused.
-func (c *Conn) Close() error { return c.error("close", c.stream.Close()) }
+// refused. A stream that was accepted is to be closed even when both ends are through
+// with it: of each service a device may have 1,024.
+func (c *Conn) Close() error {
+	defer c.left()
+	return c.error("close", c.stream.Close())
+}
+
+// left says that nothing serves the stream any more.
+func (c *Conn) left() {
+	if c.leave != nil {
+		c.leave()
+	}
+}
+
+// refuse resets a stream that nobody has accepted.
+func (c *Conn) refuse(code uint64) {
+	refuse(c.stream, code)
+	c.left()
+}
 
 // Reset abandons the stream in both directions. The peer's reads and writes
 // fail with a [*ResetError] that holds the code.
 func (c *Conn) Reset(code uint32) {
 	c.stream.CancelRead(uint64(code) + applicationCode)
 	c.stream.CancelWrite(uint64(code) + applicationCode)
+	c.left()
 }
 
 // LocalAddr returns this device and the service.

@@ -31,7 +31,8 @@ var (
 	ErrDenied = errors.New("the peer refuses this device")
 	// ErrNoService: the peer serves nothing by that name.
 	ErrNoService = errors.New("the peer has no such service")
-	// ErrBusy: too many streams wait for the service's Accept, or for their headers.
+	// ErrBusy: too many streams wait for the service's Accept, or for their headers, or
+	// this device has too many open.
 	ErrBusy = errors.New("the peer's service is too busy to take the stream")
 	// ErrTooLong: a question, an answer or a datagram is longer than it may be.
 	ErrTooLong = errors.New("too long")

@@ -110,3 +110,17 @@ func (s *Stack) FlowBytes(id identity.ID) (queued, early int) {
 	}
 	return queued, early
 }
+
+// OpenStreams returns how many streams of a device to a service are let in and not closed.
+func (s *Stack) OpenStreams(id identity.ID, service string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ss := range s.sessions {
+		if ss.device.ID() == id {
+			ss.mu.Lock()
+			n = ss.open[service]
+			ss.mu.Unlock()
+		}
+	}
+	return n
+}

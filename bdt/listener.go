@@ -17,6 +17,9 @@ const (
 	// headerTimeout bounds the time from a stream's first byte to its header's
 	// last.
 	headerTimeout = 10 * time.Second
+	// maxStreams is how many streams of one service a session may have that were let in
+	// and not closed: what serves one, as net/http does, holds some 20 KB.
+	maxStreams = 1024
 	// maxHeaders is how many streams of one session may be without their header:
 	// each holds a goroutine.
 	maxHeaders = 256
@@ -96,7 +99,7 @@ func (l *Listener) Close() error {
 		for {
 			select {
 			case c := <-l.conns:
-				refuse(c.stream, codeNoService)
+				c.refuse(codeNoService)
 			default:
 				return
 			}
@@ -159,7 +162,13 @@ func (s *Stack) serveStream(ss *streams, stream session.Stream) {
 		refuse(stream, caller.denied())
 		return
 	}
-	l.offer(s.newConn(ss, stream, service, rights))
+	if !ss.enter(service) {
+		refuse(stream, codeBusy)
+		return
+	}
+	c := s.newConn(ss, stream, service, rights)
+	c.leave = sync.OnceFunc(func() { ss.leave(service) })
+	l.offer(c)
 }
 
 // denied returns the reset code of a denial, when it is time for it.
@@ -181,20 +190,20 @@ func (c Caller) noService() uint64 {
 func (l *Listener) offer(c *Conn) {
 	select {
 	case <-l.done:
-		refuse(c.stream, codeNoService)
+		c.refuse(codeNoService)
 		return
 	default:
 	}
 	select {
 	case l.conns <- c:
 	default:
-		refuse(c.stream, codeBusy)
+		c.refuse(codeBusy)
 		return
 	}
 	// A Close that emptied the queue before the stream was in it.
 	select {
 	case <-l.done:
-		refuse(c.stream, codeNoService)
+		c.refuse(codeNoService)
 	default:
 	}
 }
@@ -207,7 +216,31 @@ type streams struct {
 	relied  atomic.Pointer[identity.People] // by what a policy has let the device in as a member of its owner's zone; nil: none has
 
 	mu    sync.Mutex
-	cause error // why the session ended
+	open  map[string]int // streams of a service that were let in and not closed; at most maxStreams each
+	cause error          // why the session ended
+}
+
+// enter takes a place for a stream that the peer opens to a service. It reports false
+// if there is none.
+func (ss *streams) enter(service string) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.open[service] >= maxStreams {
+		return false
+	}
+	if ss.open == nil {
+		ss.open = make(map[string]int)
+	}
+	ss.open[service]++
+	return true
+}
+
+func (ss *streams) leave(service string) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.open[service]--; ss.open[service] == 0 {
+		delete(ss.open, service)
+	}
 }
 
 // ended returns why the session ended, nil if it has not.

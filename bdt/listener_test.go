@@ -225,3 +225,51 @@ func TestListenerCloseRaces(t *testing.T) {
 		}
 	})
 }
+
+// One device has so many streams to a service at a time, and as many again when it has
+// closed them, however they end; others are not hindered.
+func TestStreamsOfOneDevice(t *testing.T) {
+	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
+		alice, bob := pair(w)
+		carol := w.open("carol", w.public("carol", time.Millisecond, "203.0.113.13"))
+		defer closeAll(t, alice, bob, carol)
+		l := listen(t, bob, "s")
+		for range 2 {
+			var accepted []*bdt.Conn
+			for range 1024 {
+				c, a := connect(t, alice, l)
+				c.Close() // that it is through with it does not count
+				accepted = append(accepted, a)
+			}
+			c, err := alice.Dial(context.Background(), bob.ID(), "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := readByte(c); !errors.Is(err, bdt.ErrBusy) {
+				t.Errorf("one too many: %v", err)
+			}
+			connect(t, carol, l)
+			for i, a := range accepted {
+				if i%2 == 0 {
+					a.Reset(1)
+				}
+				a.Close()
+			}
+		}
+		// Those that wait for Accept are let go with the listener.
+		for range 3 {
+			for range 128 {
+				if _, err := alice.Dial(context.Background(), bob.ID(), "s"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+			l.Close()
+			l = listen(t, bob, "s")
+		}
+		connect(t, alice, l)
+		if n := bob.OpenStreams(alice.ID(), "s"); n != 1 {
+			t.Errorf("%d streams are open, want 1", n)
+		}
+	})
+}
