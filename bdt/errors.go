@@ -62,7 +62,8 @@ var (
 // An OpError is an operation that failed, the peer it concerned, and why.
 type OpError struct {
 	// Op is "open", "dial", "listen", "accept", "learn", "set owner", "set friends", "find owner", "publish owner",
-	// "go online", "ping", "call", "http", "check network", "read", "write", "send", "receive", "close" or "set deadline".
+	// "go online", "ping", "call", "http", "check network", "read", "write", "send", "receive", "close",
+	// "shut down" or "set deadline".
 	Op   string
 	Peer identity.ID // zero if none
 	Err  error

@@ -212,8 +212,8 @@ func (s *Stack) openSockets() error {
 	return nil
 }
 
-// Close ends all sessions, telling the peers, and waits for the stack's
-// goroutines.
+// Close ends all sessions at once, telling the peers, and waits for the stack's
+// goroutines. What is still on its way then is lost: see [Stack.Shutdown].
 func (s *Stack) Close() error {
 	s.close.Do(s.shutDown)
 	return nil
@@ -223,16 +223,9 @@ func (s *Stack) shutDown() {
 	s.mu.Lock()
 	s.closed = true
 	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
-	listeners := slices.Collect(maps.Values(s.listeners))
-	datagrams := slices.Collect(maps.Values(s.datagrams))
 	s.mu.Unlock()
 
-	for _, l := range listeners {
-		l.Close()
-	}
-	for _, l := range datagrams {
-		l.Close()
-	}
+	s.closeListeners()
 	var ends sync.WaitGroup
 	for _, p := range peers {
 		ends.Go(func() { p.Close() })
