@@ -19,6 +19,9 @@ var (
 	ErrOwnerNotFound = errors.New("no super node knows this owner")
 	// ErrNoOOD: the owner's object names no device that answers for the owner.
 	ErrNoOOD = errors.New("the owner names no device that answers for it")
+	// ErrNotOOD: the owner's object names a device that answers for the owner, but the
+	// device does not name the owner.
+	ErrNotOOD = errors.New("the device is not the owner's, whatever the owner says")
 	// ErrOwnerFile: Config.OwnerFile cannot be read or written, or holds something else.
 	ErrOwnerFile = errors.New("the owner file cannot be used")
 	// ErrUnreachable: the device is known, but no path to it came up in time.

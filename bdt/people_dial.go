@@ -41,12 +41,12 @@ func (s *Stack) ownerSession(ctx context.Context, id identity.ID) (*streams, err
 // dialOwner dials by the owner's object at hand. Unless that is fresh a newer one is
 // asked for at the same time, for devices come and go.
 func (s *Stack) dialOwner(ctx context.Context, id identity.ID) (*streams, error) {
-	r := race{stack: s, hints: s.hints(id)}
+	r := race{stack: s, owner: id, hints: s.hints(id)}
 	p := s.book.newest(id)
 	if p != nil {
 		if r.oods = s.others(p.OODs()); len(r.oods) > 0 {
 			if i := slices.IndexFunc(r.oods, s.connected); i >= 0 {
-				if ss, err := s.deviceSession(ctx, r.oods[i], s.hintsVia(r.oods[i], r.hints)); err == nil {
+				if ss, err := r.dial(ctx, r.oods[i]); err == nil {
 					s.prefer(id, r.oods[:i], r.hints)
 					return ss, nil
 				}
@@ -117,7 +117,7 @@ func (s *Stack) prefer(owner identity.ID, oods []identity.ID, hints peer.Hints) 
 	s.work(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, defaultDialTimeout)
 		defer cancel()
-		(&race{stack: s, hints: hints, oods: oods}).run(ctx, nil, nil)
+		(&race{stack: s, owner: owner, hints: hints, oods: oods}).run(ctx, nil, nil)
 	})
 }
 
@@ -137,6 +137,7 @@ func (b *book) mayPrefer(id identity.ID, now time.Time) bool {
 // head start before the next.
 type race struct {
 	stack   *Stack
+	owner   identity.ID
 	hints   peer.Hints    // what tickets say about the owner
 	oods    []identity.ID // to be dialled, in this order
 	results chan raceResult
@@ -173,7 +174,7 @@ func (r *race) run(ctx context.Context, newest func() []identity.ID, q *search) 
 			if id, ok := r.next(); ok {
 				r.dialled, r.running = append(r.dialled, id), r.running+1
 				dialling.Go(func() {
-					ss, err := r.stack.deviceSession(ctx, id, r.stack.hintsVia(id, r.hints))
+					ss, err := r.dial(ctx, id)
 					select {
 					case r.results <- raceResult{id, ss, err}:
 					case <-ctx.Done():
@@ -207,6 +208,17 @@ func (r *race) run(ctx context.Context, newest func() []identity.ID, q *search) 
 			return nil, r.failed.orNil()
 		}
 	}
+}
+
+// dial returns a session with a device that the owner names, if the device names the
+// owner, too. Else whoever makes owners could have what is meant for one of his be done
+// by another's device, with the rights that the caller has there.
+func (r *race) dial(ctx context.Context, id identity.ID) (*streams, error) {
+	ss, err := r.stack.deviceSession(ctx, id, r.stack.hintsVia(id, r.hints))
+	if err == nil && ss.device.Owner() != r.owner {
+		return nil, ErrNotOOD
+	}
+	return ss, err
 }
 
 // giveUp returns why there is no session when time is up.

@@ -276,3 +276,50 @@ func TestDialOwnerAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// An owner cannot name another's device: what is meant for one of his would be done
+// there, with the rights that the caller has.
+func TestDialOwnerOfAnother(t *testing.T) {
+	inVirtualTime(t, 10*time.Millisecond, func(t *testing.T, w *world) {
+		z := newZone(t, time.Hour)
+		member, claimant := z.member("member"), z.claimant("claimant")
+		bob := w.open("bob", w.public("bob", time.Millisecond, "203.0.113.12"))
+		mallory := w.open("mallory", w.public("mallory", time.Millisecond, "203.0.113.13"), inZone(z, member))
+		other := w.open("claimant", w.public("claimant", time.Millisecond, "203.0.113.14"), inZone(z, claimant))
+		defer closeAll(t, bob, mallory, other)
+		var c counted
+		c.serve(t, bob, "s")
+		for _, s := range []*bdt.Stack{bob, mallory, other} {
+			s.ServeEcho()
+		}
+		for _, tt := range []struct {
+			oods []identity.ID
+			want identity.ID // zero: nobody
+		}{
+			{[]identity.ID{bob.ID()}, identity.ID{}},
+			{[]identity.ID{bob.ID(), mallory.ID()}, mallory.ID()},
+			{[]identity.ID{other.ID()}, other.ID()}, // a membership is not needed
+		} {
+			z.people = z.answering(tt.oods...)
+			if err := mallory.SetOwner(z.people); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Minute)
+			for _, known := range []bool{false, true} {
+				alice := w.open("alice", w.public("alice", time.Millisecond, freshAddr()))
+				if known {
+					ask(t, alice, bob.ID())
+				}
+				if _, err := alice.Call(context.Background(), z.people.ID(), "s", []byte("delete all")); tt.want.IsZero() {
+					wantOp(t, err, "call", bdt.ErrNotOOD)
+				} else if who, _ := dialled(t, alice, z.people.ID()); who != tt.want {
+					t.Errorf("%s answers, with a session: %v", who.Short(), known)
+				}
+				closeAll(t, alice)
+			}
+		}
+		if n := c.all.Load(); n != 0 {
+			t.Errorf("ran %d times at another's device", n)
+		}
+	})
+}

@@ -332,6 +332,7 @@ func adviseDial(err error) error {
 	}{
 		{bdt.ErrOwnerNotFound, "check the id, and that a device of the owner is online at a common super node; or dial the owner's ticket: 'bdt zone show'"},
 		{bdt.ErrNoOOD, "the owner has to name a device that answers for it: 'bdt zone ood add'"},
+		{bdt.ErrNotOOD, "the owner names a device that was not made for it: it has to be made anew with the owner's id, or left out: 'bdt zone ood remove'"},
 		{bdt.ErrRevoked, "the owner has revoked the device, or has to run 'bdt zone renew'"},
 		{bdt.ErrNotFound, "check the id, that 'bdt up' runs there, and that both use a common super node (or dial its ticket)"},
 		{bdt.ErrOffline, "check the super node, given by --sn or in the ticket: its id, its address, and that nothing blocks UDP to it"},

@@ -62,7 +62,8 @@ func newZoneOOD() *cobra.Command {
 		Use:   "ood",
 		Short: "Say which devices answer when somebody dials the owner",
 		Long: `OODs ("owner online devices") are the devices that answer when somebody dials the
-owner's id: the first, or while that is not to be had the next.`,
+owner's id: the first, or while that is not to be had the next. Each must have been
+made with the owner's id.`,
 		Example: `  bdt zone ood add NAS-ID
   bdt ping 'bdt:OWNER-ID?sn=…'`,
 	}

@@ -56,6 +56,7 @@ var causes = []struct {
 	{"no answer", bdt.ErrNoAnswer},
 	{"no datagrams", bdt.ErrNoDatagrams},
 	{"no ood", bdt.ErrNoOOD},
+	{"not ood", bdt.ErrNotOOD},
 	{"owner file", bdt.ErrOwnerFile},
 	{"owner not found", bdt.ErrOwnerNotFound},
 	{"revoked", bdt.ErrRevoked},
