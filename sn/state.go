@@ -457,8 +457,11 @@ func (s *Server) openState() error {
 func (j *journal) replace(cfg *Config, why error) (*journal, error) {
 	aside := cfg.State + asideSuffix
 	cfg.Logger.Warn("cannot read all of the state file: going on with what could be read", "err", why, "kept", aside)
-	err := errors.Join(j.vault.Close(), os.Rename(cfg.State, aside))
-	if err != nil {
+	// One that is damaged does not close, and keeps its lock under the new name.
+	if err := j.vault.Close(); err != nil && !errors.Is(err, vault.ErrDamaged) {
+		return nil, err
+	}
+	if err := os.Rename(cfg.State, aside); err != nil {
 		return nil, err
 	}
 	next, err := openJournal(cfg)

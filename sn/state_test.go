@@ -456,6 +456,45 @@ func TestStateFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// Whatever page of the state file is damaged, the server starts with what could be
+// read, and keeps it.
+func TestDamagedStateFile(t *testing.T) {
+	const page = 4096
+	withState(t, func(t *testing.T, r *rig) {
+		r.online(1)
+		if err := r.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		good, err := os.ReadFile(r.config.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaced := 0
+		for at := 0; at < len(good); at += page {
+			b := bytes.Clone(good)
+			clear(b[at:min(at+page, len(b))])
+			if err := os.WriteFile(r.config.State, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := r.newServer()
+			s.via = func(netip.AddrPort) sender { return r.sock }
+			if err := s.openState(); err != nil {
+				t.Fatalf("page at %d: %v", at, err)
+			}
+			s.serve()
+			if err := s.Close(); err != nil {
+				t.Errorf("page at %d: close: %v", at, err)
+			}
+			if os.Remove(r.config.State+asideSuffix) == nil {
+				replaced++
+			}
+		}
+		if replaced == 0 {
+			t.Error("no damage was noticed")
+		}
+	})
+}
+
 // vault opens the rig's state file.
 func (r *rig) vault(version uint32) *vault.Vault {
 	r.t.Helper()
