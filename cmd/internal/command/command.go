@@ -4,6 +4,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,14 +36,22 @@ func Main(root *cobra.Command) int {
 }
 
 // Run runs root and returns the exit status. An error is written to the
-// command's error stream, with a second line that says what to do next.
+// command's error stream, with a second line that says what to do next. That
+// output was lost is an error.
 func Run(ctx context.Context, root *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = version()
 	// What fails before a command runs is the command line.
 	started := false
 	prepare(root, &started)
+	out := &output{Writer: root.OutOrStdout()}
+	root.SetOut(out)
 	cmd, err := root.ExecuteContextC(ctx)
+	lost := out.failed()
+	if lost != nil && (err == nil || errors.Is(err, lost)) {
+		report(cmd.ErrOrStderr(), cmd, cmp.Or(err, lost), adviseOutput)
+		return Failed
+	}
 	if err == nil {
 		return Done
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -95,5 +96,36 @@ func TestAdviseKeepsCause(t *testing.T) {
 	cause := errors.New("cause")
 	if !errors.Is(command.Advise(cause, "x"), cause) {
 		t.Error("the cause is lost")
+	}
+}
+
+// full is a writer that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+func TestLostOutput(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		run    func(c *cobra.Command) error
+		stderr string
+	}{
+		{"unnoticed", func(c *cobra.Command) error { fmt.Fprintln(c.OutOrStdout(), "fine"); return nil }, "tool: no room\n"},
+		{"returned", func(c *cobra.Command) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "fine")
+			return fmt.Errorf("write it: %w", err)
+		}, "tool: write it: no room\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var errs bytes.Buffer
+			root := &cobra.Command{Use: "tool", RunE: func(c *cobra.Command, _ []string) error { return tc.run(c) }}
+			root.SetArgs(nil)
+			root.SetOut(full{})
+			root.SetErr(&errs)
+			status := command.Run(context.Background(), root)
+			if status != command.Failed || !strings.HasPrefix(errs.String(), tc.stderr) || !strings.Contains(errs.String(), "standard output") {
+				t.Errorf("status %d, stderr %q", status, errs.String())
+			}
+		})
 	}
 }

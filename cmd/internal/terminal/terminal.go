@@ -20,11 +20,18 @@ type Terminal struct {
 	colours bool
 }
 
-// New returns the terminal behind w, as the environment describes it.
+// New returns the terminal behind w, as the environment describes it. A writer
+// that has another behind it says so by a method Unwrap.
 func New(w io.Writer, getenv func(string) string) *Terminal {
-	f, ok := w.(*os.File)
+	behind := w
+	for u, ok := w.(unwrapper); ok; u, ok = behind.(unwrapper) {
+		behind = u.Unwrap()
+	}
+	f, ok := behind.(*os.File)
 	return newTerminal(w, ok && term.IsTerminal(int(f.Fd())), getenv)
 }
+
+type unwrapper interface{ Unwrap() io.Writer }
 
 // newTerminal returns a terminal that is live if it can move its cursor.
 // Colours are also off if the environment has a NO_COLOR that is not empty
