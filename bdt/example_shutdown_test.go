@@ -22,6 +22,15 @@ func ExampleStack_Shutdown() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	read := make(chan string)
+	go func() {
+		note, err := ln.AcceptConn(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, _ := io.ReadAll(note)
+		read <- string(text)
+	}()
 	conn, err := alice.Dial(ctx, bob.ID(), "notes")
 	if err != nil {
 		log.Fatal(err)
@@ -31,12 +40,6 @@ func ExampleStack_Shutdown() {
 	if err := alice.Shutdown(ctx); err != nil { // with Close the note might be lost
 		log.Fatal(err)
 	}
-
-	note, err := ln.AcceptConn(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	text, _ := io.ReadAll(note)
-	fmt.Println(string(text))
+	fmt.Println(<-read)
 	// Output: the last word
 }

@@ -20,10 +20,11 @@ const (
 // Shutdown closes the stack as [Stack.Close] does, but first lets arrive what was
 // written: it closes the listeners, waits until no session has sent anything for
 // longer than it would take to repeat what is lost, and then closes. Streams go on
-// meanwhile, so what keeps a session busy should have ended, or ctx should end; its
-// error is then returned, and the stack is closed all the same.
+// meanwhile, and a peer can keep its session busy for as long as it likes: ctx should
+// end. Its error is then returned, and the stack is closed all the same.
 //
-// The engine does not tell what has been acknowledged. On a path that loses several
+// What has arrived and the peer's application has not read is lost there when the session
+// is closed. The engine does not tell what has been acknowledged. On a path that loses several
 // repeats of a packet in a row the end of a stream can still be lost; an application
 // that must know has the peer answer.
 func (s *Stack) Shutdown(ctx context.Context) error {
