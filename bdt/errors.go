@@ -8,6 +8,7 @@ import (
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/peer"
 	"github.com/bdtnet/bdt/internal/session"
+	"github.com/bdtnet/bdt/internal/snclient"
 )
 
 // Causes that callers tell apart with errors.Is. Each is wrapped in an
@@ -126,6 +127,17 @@ func peerCause(err error) error {
 		if errors.Is(err, c.from) {
 			return c.to
 		}
+	}
+	return err
+}
+
+// snCause names the cause of a failed request to an SN.
+func snCause(err error) error {
+	switch {
+	case errors.Is(err, snclient.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, snclient.ErrOffline), errors.Is(err, snclient.ErrTimeout):
+		return ErrOffline
 	}
 	return err
 }

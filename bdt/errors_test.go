@@ -216,9 +216,8 @@ func TestClosedStack(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Errorf("closing the listener again: %v", err)
 		}
-		if err := alice.WaitOnline(ctx); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("WaitOnline: %v", err)
-		}
+		wantOp(t, alice.WaitOnline(ctx), "go online", bdt.ErrClosed)
+		wantOp(t, alice.PublishOwner(ctx, newZone(t, time.Hour).people), "publish owner", bdt.ErrClosed)
 		if alice.Online() {
 			t.Error("online")
 		}

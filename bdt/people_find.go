@@ -140,7 +140,7 @@ func searchError(errs []error) error {
 	}
 	for _, err := range errs {
 		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, snclient.ErrOffline) && !errors.Is(err, snclient.ErrTimeout) {
-			return err
+			return snCause(err)
 		}
 	}
 	return ErrOffline

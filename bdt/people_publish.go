@@ -64,8 +64,6 @@ func publishAt(ctx context.Context, c *snclient.Client, p *identity.People) erro
 		return nil
 	case errors.Is(err, snclient.ErrTooOld):
 		err = fmt.Errorf("it holds a newer version: %w", identity.ErrRolledBack)
-	case errors.Is(err, snclient.ErrTimeout):
-		err = ErrOffline
 	}
-	return fmt.Errorf("super node %s: %w", c.Ref().ID.Short(), err)
+	return fmt.Errorf("super node %s: %w", c.Ref().ID.Short(), snCause(err))
 }

@@ -62,7 +62,7 @@ func (s *Stack) WaitOnline(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		errs = append(errs, err)
+		errs = append(errs, snCause(err))
 	}
 	return &OpError{Op: "go online", Err: errors.Join(errs...)}
 }
