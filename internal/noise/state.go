@@ -101,9 +101,10 @@ func RestoreAssociation(b []byte) (*Association, error) {
 
 // Advance makes the next packet sealed have at least the given counter, and takes
 // those below next for seen. Neither is ever lowered. The error wraps ErrState:
-// so far no counter goes.
+// so far no counter goes. How far next goes is up to the remote device, which may
+// count from where it likes: what a packet has brought about is no error.
 func (a *Association) Advance(counter, next uint64) error {
-	if counter > math.MaxInt64 || next > math.MaxInt64 {
+	if counter > math.MaxInt64 || next > counterLimit {
 		return fmt.Errorf("noise: advance to %d, %d: %w", counter, next, ErrState)
 	}
 	a.mu.Lock()

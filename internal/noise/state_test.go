@@ -101,6 +101,22 @@ func TestRestoredAssociationFollowsEpochs(t *testing.T) {
 	open(t, device, seal(t, r, "pong", now), "pong", now)
 }
 
+// The remote device may count up to the last counter there is: its association is
+// kept like any other.
+func TestRestoredAssociationOfHighCounters(t *testing.T) {
+	device, server := associate(t, newLocal(t, 1), newLocal(t, 2))
+	now := time.Now()
+	device.counter = counterLimit - 1
+	open(t, server, seal(t, device, "the last", now), "the last", now)
+	r, err := RestoreAssociation(server.AppendState(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, next := r.Counters(); next != counterLimit {
+		t.Errorf("next is %d, want %d", next, uint64(counterLimit))
+	}
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	_, server := associate(t, newLocal(t, 1), newLocal(t, 2))
 	good := server.AppendState(nil)
@@ -119,7 +135,7 @@ func TestRestoreRefuses(t *testing.T) {
 	if err := r.Advance(math.MaxInt64+1, 0); !errors.Is(err, ErrState) {
 		t.Errorf("counter beyond the limit: %v", err)
 	}
-	if err := r.Advance(0, math.MaxInt64+1); !errors.Is(err, ErrState) {
+	if err := r.Advance(0, counterLimit+1); !errors.Is(err, ErrState) {
 		t.Errorf("window beyond the limit: %v", err)
 	}
 }
