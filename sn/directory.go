@@ -135,7 +135,7 @@ func (d *directory) take(id identity.ID, now time.Duration) object {
 // put stores an object, which lives on from now, unless a newer one is there:
 // then the error wraps [identity.ErrRolledBack]. In a full table another makes
 // room, whose ids are returned: of a network that holds at least as many. If none of
-// a few is, the error is errFull.
+// a few is, the error is errFull and nothing has changed.
 func (d *directory) put(id identity.ID, o object, from network, now time.Duration) (evicted []identity.ID, err error) {
 	sh := d.shard(id)
 	sh.mu.Lock()
@@ -150,12 +150,16 @@ func (d *directory) put(id identity.ID, o object, from network, now time.Duratio
 	if ok {
 		from, need = held.from, need-held.places()
 	}
+	var room []entry
 	for need > 0 && sh.used+need > d.limit {
-		victim, ok := d.evictLocked(sh, id, from)
+		victim, e, ok := d.evictLocked(sh, id, from)
 		if !ok {
-			return evicted, errFull
+			for i, e := range room {
+				d.addLocked(sh, evicted[i], e)
+			}
+			return nil, errFull
 		}
-		evicted = append(evicted, victim)
+		evicted, room = append(evicted, victim), append(room, e)
 	}
 	if ok {
 		d.removeLocked(sh, id, held)
@@ -186,8 +190,7 @@ func (d *directory) removeLocked(sh *directoryShard, id identity.ID, e entry) {
 // Go's random order of iteration picks, one of the network that holds most, and of
 // these the one that expires first. It reports whether there was one of a network
 // that holds as many as that at all.
-func (d *directory) evictLocked(sh *directoryShard, but identity.ID, from network) (victim identity.ID, ok bool) {
-	var worst entry
+func (d *directory) evictLocked(sh *directoryShard, but identity.ID, from network) (victim identity.ID, worst entry, ok bool) {
 	most, n := d.quota.held(from), 0
 	for id, e := range sh.m {
 		if id == but {
@@ -204,7 +207,7 @@ func (d *directory) evictLocked(sh *directoryShard, but identity.ID, from networ
 	if ok {
 		d.removeLocked(sh, victim, worst)
 	}
-	return victim, ok
+	return victim, worst, ok
 }
 
 // sweep removes what has expired from one shard, and returns its ids.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 func numberedID(n int) (id identity.ID) {
@@ -79,5 +80,28 @@ func TestDirectorySweep(t *testing.T) {
 	}
 	if d.take(numberedID(20), 0).bytes != nil || d.get(numberedID(99), objectLife+100).bytes != nil {
 		t.Error("an expired object is found")
+	}
+}
+
+// What finds no room costs nobody theirs.
+func TestDirectoryWithoutRoom(t *testing.T) {
+	d := newDirectory(4 * directoryShards)
+	put := func(n int, o object) error {
+		var id identity.ID
+		for id[0] = byte(n); d.shard(id) != &d.shards[0]; id[1]++ {
+		}
+		_, err := d.put(id, o, network(n), 0)
+		return err
+	}
+	for n := range 4 {
+		if err := put(n, object{1, []byte("small")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := put(4, object{1, make([]byte, 5*wire.MaxObject)}); err != errFull {
+		t.Errorf("got %v, want errFull", err)
+	}
+	if n, used := d.len(), d.quota.len(); n != 4 || used != 4 {
+		t.Errorf("%d objects left, in %d places", n, used)
 	}
 }
