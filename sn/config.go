@@ -79,6 +79,9 @@ type Rate struct {
 const (
 	defaultPing = 25 * time.Second
 	maxPing     = 120 * time.Second
+	// maxLimit bounds sizes and rates, so that sums and durations of them fit: a
+	// burst of so many at one a second lasts 32 years.
+	maxLimit = 1_000_000_000
 )
 
 // withDefaults returns the configuration with nothing left out.
@@ -131,6 +134,9 @@ func (l Limits) withDefaults() (Limits, error) {
 		if *size.value < 0 {
 			return l, fmt.Errorf("limit on %s is negative: %d", size.name, *size.value)
 		}
+		if *size.value > maxLimit {
+			return l, fmt.Errorf("limit on %s is above %d: %d", size.name, maxLimit, *size.value)
+		}
 		if *size.value == 0 {
 			*size.value = size.def
 		}
@@ -155,6 +161,9 @@ func (l Limits) withDefaults() (Limits, error) {
 		}
 		if rate.value.PerSecond == 0 {
 			return l, errors.New("a rate has a burst but no tokens a second")
+		}
+		if rate.value.PerSecond > maxLimit || rate.value.Burst > maxLimit {
+			return l, fmt.Errorf("a rate of %d a second, burst %d, is above %d: a negative one is no limit", rate.value.PerSecond, rate.value.Burst, maxLimit)
 		}
 		if rate.value.Burst <= 0 {
 			rate.value.Burst = 2 * rate.value.PerSecond

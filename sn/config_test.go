@@ -33,9 +33,30 @@ func TestConfigErrors(t *testing.T) {
 		"advertise":          {Local: local, Advertise: "no port"},
 		"limit on devices":   {Local: local, Limits: Limits{Devices: -1}},
 		"no tokens a second": {Local: local, Limits: Limits{Call: Rate{Burst: 5}}},
+		"objects is above":   {Local: local, Limits: Limits{Objects: 1_000_000_001}},
+		"a rate of 1 a":      {Local: local, Limits: Limits{Call: Rate{1, 1_000_000_001}}},
+		"a rate of 10000000": {Local: local, Limits: Limits{Call: Rate{PerSecond: 1_000_000_001}}},
 	} {
 		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "sn: open: ") {
 			t.Errorf("error %q, want it to tell of %q", err, want)
+		}
+	}
+}
+
+// The largest rates that are taken still give tokens, and end.
+func TestLargestRates(t *testing.T) {
+	for _, r := range []Rate{{1, maxLimit}, {maxLimit, maxLimit}, {PerSecond: maxLimit}} {
+		l, err := Limits{Call: r}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bucket
+		now := 100 * 365 * 24 * time.Hour
+		if !b.take(l.Call, now) {
+			t.Errorf("%+v: no token at first", r)
+		}
+		if b = bucket(now + time.Duration(l.Call.Burst)*(time.Second/time.Duration(l.Call.PerSecond))); b.take(l.Call, now) {
+			t.Errorf("%+v: a token from an empty bucket", r)
 		}
 	}
 }
