@@ -1,6 +1,7 @@
 package sn
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -62,25 +63,29 @@ type journal struct {
 	empty   [registryShards]bool // no beats were in the shard when they were last written
 }
 
-// openJournal opens the state file. One that cannot be read is set aside.
+// openJournal opens the state file. One that cannot be read, or not be written, is
+// set aside.
 func openJournal(cfg *Config) (*journal, error) {
-	open := func() (*vault.Vault, error) {
-		return vault.Open(vault.Config{
-			Path:    cfg.State,
-			Key:     cfg.Local.Secret.LocalKey(stateLabel),
-			Kind:    stateKind,
-			Version: stateVersion,
-		})
-	}
-	v, err := open()
+	j, err := beginJournal(cfg)
 	if errors.Is(err, vault.ErrDamaged) || errors.Is(err, vault.ErrVersion) {
 		aside := cfg.State + asideSuffix
 		cfg.Logger.Warn("cannot read the state file: starting without", "err", err, "kept", aside)
 		if err := os.Rename(cfg.State, aside); err != nil {
 			return nil, err
 		}
-		v, err = open()
+		j, err = beginJournal(cfg)
 	}
+	return j, err
+}
+
+// beginJournal opens the state file and begins a run in it.
+func beginJournal(cfg *Config) (*journal, error) {
+	v, err := vault.Open(vault.Config{
+		Path:    cfg.State,
+		Key:     cfg.Local.Secret.LocalKey(stateLabel),
+		Kind:    stateKind,
+		Version: stateVersion,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -291,33 +296,35 @@ func (s *Server) beats(shard int) (vault.Change, int) {
 }
 
 // restore takes over what an earlier run has kept. It is called before any packet
-// is handled.
+// is handled. A record that does not parse, or a table that cannot be read to its
+// end, costs nothing else: the error is returned when all is done.
 func (s *Server) restore() error {
 	began := time.Now()
-	beats, err := s.loadBeats()
-	if err != nil {
-		return err
+	beats, failed := s.loadBeats()
+	note := func(err error) {
+		if failed == nil {
+			failed = err
+		}
 	}
 	dropped := 0
-	err = s.journal.vault.Each(tableDevices, func(key, value []byte) error {
+	note(s.journal.vault.Each(tableDevices, func(key, value []byte) error {
 		r, err := parseDeviceRecord(value)
 		if err != nil || string(key) != string(idBytes(r.assoc.Remote())) {
-			return errors.Join(err, errRecord)
+			note(errors.Join(err, errRecord))
+			return nil
 		}
 		if !s.restoreDevice(&r, beats[r.assoc.LocalIndex()]) {
 			dropped++
 			s.journal.touchDevice(r.assoc.Remote()) // deletes it
 		}
 		return nil
-	})
-	if err != nil {
-		return err
-	}
+	}))
 	now := time.Since(s.start)
-	err = s.journal.vault.Each(tableObjects, func(key, value []byte) error {
+	note(s.journal.vault.Each(tableObjects, func(key, value []byte) error {
 		r, err := parseObjectRecord(value)
 		if err != nil || len(key) != len(identity.ID{}) {
-			return errors.Join(err, errRecord)
+			note(errors.Join(err, errRecord))
+			return nil
 		}
 		if until := time.Unix(r.until, 0).Sub(s.start); until > now {
 			s.objects.restore(identity.ID(key), entry{object: r.object, until: min(until, now+objectLife), from: r.from})
@@ -325,16 +332,13 @@ func (s *Server) restore() error {
 			s.journal.touchObject(identity.ID(key))
 		}
 		return nil
-	})
-	if err != nil {
-		return err
-	}
+	}))
 	restored := s.devices.quota.len()
 	s.count.restored.Add(uint64(restored))
 	if restored+dropped > 0 {
 		s.cfg.Logger.Info("took over the devices of an earlier run", "devices", restored, "expired", dropped, "took", time.Since(began))
 	}
-	return nil
+	return failed
 }
 
 func idBytes(id identity.ID) []byte { return id[:] }
@@ -346,13 +350,16 @@ type keptBeat struct {
 }
 
 // loadBeats returns all beats by index. An index may be there twice, if runs
-// divided the devices otherwise: the later beat counts.
+// divided the devices otherwise: the later beat counts. With an error they are those
+// that could be read.
 func (s *Server) loadBeats() (map[uint32]keptBeat, error) {
 	m := make(map[uint32]keptBeat)
+	var bad error
 	err := s.journal.vault.Each(tableBeats, func(_, value []byte) error {
 		r, err := parseBeatRecord(value)
 		if err != nil {
-			return err
+			bad = err
+			return nil
 		}
 		for _, b := range r.beats {
 			if held, ok := m[b.index]; !ok || held.boot < r.boot || held.boot == r.boot && held.counter < b.counter {
@@ -361,7 +368,7 @@ func (s *Server) loadBeats() (map[uint32]keptBeat, error) {
 		}
 		return nil
 	})
-	return m, err
+	return m, cmp.Or(bad, err)
 }
 
 // restoreDevice registers a device that an earlier run has kept, and reports

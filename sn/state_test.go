@@ -407,6 +407,19 @@ func TestStateFilesThatCannotBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, nil, true, "cannot read all of the state file"},
+		{"no number of the run", func(t *testing.T, r *rig) {
+			b, err := os.ReadFile(r.config.State)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts := bytes.SplitAfter(b, keyRun)
+			for _, p := range parts[1:] {
+				p[0] ^= 1 // of the nonce behind the key
+			}
+			if err := os.WriteFile(r.config.State, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, true, "cannot read the state file"},
 		{"records of a later version", func(t *testing.T, r *rig) {
 			if err := os.Remove(r.config.State); err != nil {
 				t.Fatal(err)
