@@ -56,8 +56,12 @@ func Take(id identity.ID, holder Holder) (*Claim, error) {
 	return &Claim{p, f}, nil
 }
 
-// checkFree reports a process that holds a place.
+// checkFree reports a process that holds a place. One to which others have access is
+// none of this user's: they must not keep it from its identities.
 func (p place) checkFree() error {
+	if checkDirectory(p.dir) != nil {
+		return nil
+	}
 	f, err := os.OpenFile(p.lock(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -70,13 +70,11 @@ func Running(ctx context.Context) []*Client {
 // maxRunning bounds the devices that Running returns.
 const maxRunning = 64
 
-// connect returns the device behind a socket, after a look at who that is.
+// connect returns the device behind a socket, after a look at who that is: what lies
+// where others have access is not this user's.
 func connect(ctx context.Context, path string) (*Client, error) {
-	if _, err := os.Lstat(path); err != nil {
+	if _, err := os.Lstat(path); err != nil || checkDirectory(filepath.Dir(path)) != nil {
 		return nil, ErrNotRunning
-	}
-	if err := checkDirectory(filepath.Dir(path)); err != nil {
-		return nil, err
 	}
 	c := &Client{path: path}
 	c.http.Transport = &http.Transport{

@@ -119,7 +119,42 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// Who else makes the directory among the temporary files, or puts something there, does
+// not keep this user from an identity whose files lie elsewhere.
+func TestForeignDirectory(t *testing.T) {
+	id := newWorld(t).near.ID()
+	own, shared := t.TempDir(), t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", own)
+	t.Setenv("TMPDIR", shared)
+	foreign := places(id)[1]
+	if err := errors.Join(os.Mkdir(foreign.dir, 0o700), os.Chmod(foreign.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Create(foreign.lock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if free, err := tryLock(lock); err != nil || !free {
+		t.Fatalf("free %v, %v", free, err)
+	}
+	ln, err := net.Listen("unix", foreign.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if _, err := Connect(within(t), id); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("Connect: %v", err)
+	}
+	c, err := Take(id, Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Release()
+}
+
 func TestRunning(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // not what this user really runs
 	w := newWorld(t)
 	s, c := w.serve(t)
 	ctx := within(t)
