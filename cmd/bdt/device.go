@@ -351,5 +351,8 @@ func adviseDial(err error) error {
 			return command.Advise(err, "%s", a.advice)
 		}
 	}
+	if _, ok := errors.AsType[*bdt.ResetError](err); ok {
+		return command.Advise(err, "the service broke off: what runs it on the other side, such as 'bdt up', says why")
+	}
 	return err
 }

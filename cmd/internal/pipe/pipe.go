@@ -4,7 +4,6 @@ package pipe
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -17,7 +16,7 @@ type Stream interface {
 }
 
 // Join joins two streams until both directions are over, or ctx is, and closes them.
-// It returns what went wrong on the way, unless it was ctx.
+// It returns what went wrong first, unless it was ctx.
 func Join(ctx context.Context, a, b Stream) error {
 	stop := context.AfterFunc(ctx, func() {
 		Abandon(a)
@@ -25,15 +24,22 @@ func Join(ctx context.Context, a, b Stream) error {
 	})
 	defer stop()
 	var ways sync.WaitGroup
-	var there, back error
-	ways.Go(func() { there = move(a, b) })
-	back = move(b, a)
-	ways.Wait()
-	err := errors.Join(there, back)
-	if err != nil {
-		Abandon(a)
-		Abandon(b)
+	var once sync.Once
+	var err error
+	way := func(to, from Stream) {
+		if e := move(to, from); e != nil {
+			// The other way fails of this. Half of what was said must not look like
+			// the whole.
+			once.Do(func() {
+				err = e
+				Abandon(a)
+				Abandon(b)
+			})
+		}
 	}
+	ways.Go(func() { way(a, b) })
+	way(b, a)
+	ways.Wait()
 	a.Close()
 	b.Close()
 	if ctx.Err() != nil {
@@ -42,16 +48,11 @@ func Join(ctx context.Context, a, b Stream) error {
 	return err
 }
 
-// move copies to its end, and passes that on. If it fails both streams are abandoned:
-// half of what was said must not look like the whole.
+// move copies to its end, and passes that on.
 func move(to, from Stream) error {
 	_, err := io.Copy(writer{to}, from)
 	if err == nil {
 		err = to.CloseWrite()
-	}
-	if err != nil {
-		Abandon(to)
-		Abandon(from)
 	}
 	return err
 }
