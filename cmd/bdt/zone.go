@@ -77,7 +77,9 @@ func (o *ownerKey) fileFlags(c *cobra.Command) {
 
 func (o *ownerKey) snFlags(c *cobra.Command, usage string) {
 	f := c.Flags()
-	f.Var(&o.sns, "sn", usage)
+	settings.Flag(f, "sn", &o.sns)
+	f.Lookup("sn").Usage = usage
+	// No setting: the address of that is the one of the device.
 	f.Var(&o.listen, "listen", "local UDP address, IP:PORT or :PORT; may be repeated (default: any)")
 }
 
@@ -159,7 +161,7 @@ func takeNewer(c *cobra.Command, stack *bdt.Stack, owner *identity.LocalPeople) 
 		return nil
 	case err != nil:
 		return command.Advise(fmt.Errorf("nothing is changed, for the super nodes may know of something newer: %w", err),
-			"check --sn, or leave it out to change the file alone")
+			"check --sn (or BDT_SN, or the configuration file); without a super node the file alone is changed")
 	case there.Updated() > owner.People.Updated():
 		fmt.Fprintf(c.ErrOrStderr(), "the super node has a newer version than the file, of %s: going on from that\n", timeText(there.Updated()))
 		owner.People = there

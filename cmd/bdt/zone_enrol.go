@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
+	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
 	"github.com/bdtnet/bdt/cmd/internal/keyfile"
 	"github.com/bdtnet/bdt/identity"
 )
@@ -192,7 +193,8 @@ does not exist, a device for this owner is made.`,
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.key, "key", "", "key `FILE` of the device, made if there is none (default: bdt/device.pem in your configuration directory)")
+	settings.Flag(f, "key", &o.key)
+	f.Lookup("key").Usage = "key `FILE` of the device, made if there is none (default: bdt/device.pem in your configuration directory)"
 	f.StringVar(&o.name, "name", "", nameUsage+", for a device that is made")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	return c
@@ -200,8 +202,9 @@ does not exist, a device for this owner is made.`,
 
 // A request is the command line of zone request.
 type request struct {
-	key, name string
-	asJSON    bool
+	key    flagvalue.Text
+	name   string
+	asJSON bool
 }
 
 // run is zone request.
@@ -213,24 +216,23 @@ func (o *request) run(c *cobra.Command, arg string) error {
 	if len(o.name) > identity.MaxName {
 		return command.Usagef("--name of %d bytes, at most %d", len(o.name), identity.MaxName)
 	}
-	if o.key == "" {
-		if o.key, err = keyfile.Default("device.pem"); err != nil {
-			return err
-		}
+	key, err := deviceKey(o.key)
+	if err != nil {
+		return err
 	}
-	d, made, err := keyfile.LoadOrMakeFor(o.key, owner, o.name)
+	d, made, err := keyfile.LoadOrMakeFor(key, owner, o.name)
 	if err != nil {
 		return err
 	}
 	if made {
-		fmt.Fprintf(c.ErrOrStderr(), "made %s: keep a copy of it\n", o.key)
+		fmt.Fprintf(c.ErrOrStderr(), "made %s: keep a copy of it\n", key)
 	}
 	if d.Device.Owner() != owner {
 		whose := "no owner"
 		if !d.Device.Owner().IsZero() {
 			whose = "the owner " + d.Device.Owner().String()
 		}
-		return command.Advise(fmt.Errorf("the device in %s was made for %s: its id is bound to that", o.key, whose),
+		return command.Advise(fmt.Errorf("the device in %s was made for %s: its id is bound to that", key, whose),
 			"name another file with --key: a device for this owner is made there")
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "the device is %s; where the owner's key is, run: bdt zone enrol REQUEST\n", d.Device.ID())
@@ -244,6 +246,14 @@ func (o *request) run(c *cobra.Command, arg string) error {
 	}
 	fmt.Fprintln(c.OutOrStdout(), text)
 	return nil
+}
+
+// deviceKey is the key file that is named, or else the usual one.
+func deviceKey(named flagvalue.Text) (string, error) {
+	if named != "" {
+		return named.String(), nil
+	}
+	return keyfile.Default("device.pem")
 }
 
 // ownerID reads the argument that names an owner.
@@ -267,7 +277,7 @@ func ownerID(arg string) (identity.ID, error) {
 }
 
 func newZoneJoin() *cobra.Command {
-	var key string
+	var named flagvalue.Text
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "join APPROVAL",
@@ -288,10 +298,9 @@ standard input. Everything in it is checked.`,
 				return command.Advise(command.Usagef("%.40q is no approval: %w", text, err),
 					"give the whole text that 'bdt zone enrol' has printed, in quotes")
 			}
-			if key == "" {
-				if key, err = keyfile.Default("device.pem"); err != nil {
-					return err
-				}
+			key, err := deviceKey(named)
+			if err != nil {
+				return err
 			}
 			d, err := keyfile.Load(key)
 			if err != nil {
@@ -313,7 +322,8 @@ standard input. Everything in it is checked.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&key, "key", "", "key `FILE` of the device (default: bdt/device.pem in your configuration directory)")
+	settings.Flag(f, "key", &named)
+	f.Lookup("key").Usage = "key `FILE` of the device (default: bdt/device.pem in your configuration directory)"
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }

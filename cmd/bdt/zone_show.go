@@ -17,7 +17,7 @@ func newZoneShow() *cobra.Command {
 		Short: "Show what an owner says: which devices answer for it, which are revoked, until when",
 		Long: `Show what an owner says: the one whose key is on this machine, the one in a file, or
 the one with an id, which super nodes are asked for. The ticket is what others dial the
-owner by; it names the super nodes of the command line.`,
+owner by; it names the super nodes that are given.`,
 		Example: `  bdt zone show --sn ID@sn.example:8443
   bdt zone show me.pub
   bdt zone show 'bdt:OWNER-ID?sn=…' --json | jq .revoked`,
