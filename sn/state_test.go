@@ -18,6 +18,11 @@ import (
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
+// untilWritten is until all of a device is on the disk, from a whole second on. It
+// ends between two writes: in the midst of one, chance would decide whether what the test does
+// next is in it.
+const untilWritten = flushInterval*(beatParts+1) + flushInterval/2
+
 // withState runs a test of a rig whose server keeps its state, in virtual time.
 func withState(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
@@ -90,7 +95,7 @@ func TestRestoredDeviceIsServed(t *testing.T) {
 		d := r.dev(1).shake()
 		d.register(wire.VisibleNobody, host("192.0.2.1:1"))
 		d.ping(30 * time.Millisecond)
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		before, _ := r.s.devices.peer(d.id())
 		r.crash()
 		p, ok := r.s.devices.peer(d.id())
@@ -114,7 +119,7 @@ func TestRestoredDeviceIsServed(t *testing.T) {
 func TestReplaysAfterCrash(t *testing.T) {
 	withState(t, func(t *testing.T, r *rig) {
 		d, callee := r.online(1), r.online(2)
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		call := d.seal(&wire.Call{Request: d.next(), Callee: callee.id()})
 		again := d.seal(&wire.Call{Request: d.next(), Callee: callee.id()})
 		goodbye := d.seal(&wire.Goodbye{})
@@ -155,7 +160,7 @@ func TestReplaysAfterCrash(t *testing.T) {
 func TestReplaysDoNotKeepADevice(t *testing.T) {
 	withState(t, func(t *testing.T, r *rig) {
 		d := r.online(1)
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		ping := d.seal(&wire.Ping{Request: d.next(), Instance: d.instance})
 		r.crash()
 		time.Sleep(200 * time.Second)
@@ -210,7 +215,7 @@ func TestCountersAfterCrashes(t *testing.T) {
 func TestStateFromABackup(t *testing.T) {
 	withState(t, func(t *testing.T, r *rig) {
 		d := r.online(1)
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		backup, err := os.ReadFile(r.config.State)
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +267,7 @@ func TestDeviceMovesWhileTheServerIsDown(t *testing.T) {
 func TestReplayDoesNotStarveARestoredDevice(t *testing.T) {
 	withState(t, func(t *testing.T, r *rig) {
 		d := r.online(1)
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		replays := [][]byte{}
 		for range 3 {
 			replays = append(replays, d.seal(&wire.Ping{Instance: d.instance}))
@@ -317,7 +322,7 @@ func TestEpochsAreKept(t *testing.T) {
 		if epoch < 2 {
 			t.Fatalf("epoch %d: the test tests nothing", epoch)
 		}
-		time.Sleep(11 * time.Second)
+		time.Sleep(untilWritten)
 		r.crash()
 		d.answerChallenge()
 		one(t, wire.ParsePong, d.ping(0))
