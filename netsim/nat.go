@@ -36,7 +36,7 @@ type PortPolicy uint8
 
 const (
 	PreservePort PortPolicy = iota // the internal port, or if it is taken the next free one
-	RandomPort
+	RandomPort                     // a random port, but never the internal one
 )
 
 // A NATConfig describes a NAT. The zero value is [FullCone].
@@ -277,7 +277,8 @@ func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
 	for range numNATPorts + 1 { // the first may be a well-known port
 		outer := netip.AddrPortFrom(t.external, num)
 		_, stolen := t.stolen.get(endpoints{outer, remote}, t.net.at)
-		if _, used := t.byOuter[outer]; !used && !stolen {
+		kept := t.cfg.Ports == RandomPort && num == inner.Port()
+		if _, used := t.byOuter[outer]; !used && !stolen && !kept {
 			return outer, true
 		}
 		if num++; num < firstNATPort {

@@ -154,6 +154,24 @@ func TestRandomPort(t *testing.T) {
 	}
 }
 
+// A random port is not by chance the one that a NAT of the other kind would have
+// chosen.
+func TestRandomPortIsNotTheInternalOne(t *testing.T) {
+	first := func(inner uint16) (port uint16) {
+		simulate(t, func(t *testing.T, n *Network) {
+			x := newBehind(n, Symmetric)
+			a, s := listen(t, x.a, fmt.Sprint("0.0.0.0:", inner)), listen(t, x.s1, s1Addr+":1")
+			a.send(s.conn.LocalAddr(), "x")
+			port = s.want("x").Addr.Port()
+		})
+		return port
+	}
+	drawn := first(5000)
+	if got := first(drawn); got != drawn+1 {
+		t.Errorf("port %d for port %d, want the next", got, drawn)
+	}
+}
+
 func TestMappingTimeout(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {
 		x := newBehind(n, PortRestricted)
