@@ -1,7 +1,6 @@
 package bdt
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func (s *Stack) call(ctx context.Context, id identity.ID, service string, questi
 	}
 	stream, err := ss.session.OpenStream(ctx)
 	if err != nil {
-		return nil, cmp.Or(ss.ended(), err)
+		return nil, ss.failure(err)
 	}
 	defer stream.Close()
 	stop := context.AfterFunc(ctx, func() { refuse(stream, codeClosed) })
@@ -74,7 +73,7 @@ func (s *Stack) call(ctx context.Context, id identity.ID, service string, questi
 	case reset:
 		return nil, streamCause(e)
 	}
-	return nil, cmp.Or(ss.ended(), err)
+	return nil, ss.failure(err)
 }
 
 // ask asks a question on a stream and reads the answer (docs/spec/call.md §2).

@@ -32,8 +32,8 @@ type Conn struct {
 	device        *identity.Device
 	rights        Rights
 	caller        Caller
-	ended         func() error // why the session ended, nil if it has not
-	leave         func()       // gives back the place of a stream that was accepted; nil: it has none
+	failure       func(error) error // streams.failure of the session
+	leave         func()            // gives back the place of a stream that was accepted; nil: it has none
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -137,13 +137,10 @@ func (c *Conn) error(op string, err error) error {
 		return err
 	}
 	var se *session.StreamError
-	switch {
-	case errors.As(err, &se):
+	if errors.As(err, &se) {
 		err = streamCause(se)
-	case c.ended() != nil:
-		err = c.ended()
-	default:
-		err = sessionCause(err) // a stream may know of the end before its session does
+	} else {
+		err = c.failure(err)
 	}
 	return &OpError{Op: op, Peer: c.remote.ID, Err: err}
 }

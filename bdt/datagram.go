@@ -1,7 +1,6 @@
 package bdt
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +47,7 @@ func (s *Stack) DialDatagrams(ctx context.Context, id identity.ID, service strin
 	}
 	stream, err := ss.session.OpenStream(ctx)
 	if err != nil {
-		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: ss.failure(err)}
 	}
 	c := s.newFlow(ss, stream, service, AllRights)
 	ss.flows.add(c, false)
@@ -56,7 +55,7 @@ func (s *Stack) DialDatagrams(ctx context.Context, id identity.ID, service strin
 	if _, err := stream.Write(appendHeader(nil, formFlow, service)); err != nil {
 		c.end(ErrClosed)
 		refuse(stream, codeClosed)
-		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: ss.failure(err)}
 	}
 	c.watch()
 	return c, nil
@@ -81,8 +80,8 @@ func (c *DatagramConn) watch() {
 		cause := error(io.EOF)
 		if e, ok := errors.AsType[*session.StreamError](err); ok && e.Code != codeClosed {
 			cause = streamCause(e)
-		} else if ended := c.conn.ended(); ended != nil {
-			cause = ended
+		} else if !ok && err != nil {
+			cause = c.conn.failure(err)
 		}
 		c.end(cause)
 		c.conn.stream.Close()
@@ -122,7 +121,7 @@ func (c *DatagramConn) Send(b []byte) error {
 	}
 	b = append(append(make([]byte, 0, len(c.prefix)+len(b)), c.prefix...), b...)
 	if err := c.flows.session.SendDatagram(b); err != nil {
-		return c.error("send", cmp.Or(c.conn.ended(), err))
+		return c.error("send", c.conn.failure(err))
 	}
 	return nil
 }

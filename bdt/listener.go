@@ -1,6 +1,7 @@
 package bdt
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -251,6 +252,13 @@ func (ss *streams) ended() error {
 		return sessionCause(ss.session.Err())
 	}
 	return ss.cause
+}
+
+// failure returns why an operation on the session, or on a stream of it, failed with
+// err: why the session has ended, if it has, or else what err says. What is waiting
+// hears of the session's end before the session says that it has ended.
+func (ss *streams) failure(err error) error {
+	return cmp.Or(ss.ended(), sessionCause(err))
 }
 
 func (ss *streams) end(cause error) {

@@ -1,7 +1,6 @@
 package bdt
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -296,11 +295,11 @@ func (s *Stack) Dial(ctx context.Context, id identity.ID, service string) (*Conn
 	}
 	stream, err := ss.session.OpenStream(ctx)
 	if err != nil {
-		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: ss.failure(err)}
 	}
 	if _, err := stream.Write(appendHeader(nil, formStream, service)); err != nil {
 		refuse(stream, codeClosed)
-		return nil, &OpError{Op: "dial", Peer: id, Err: cmp.Or(ss.ended(), err)}
+		return nil, &OpError{Op: "dial", Peer: id, Err: ss.failure(err)}
 	}
 	return s.newConn(ss, stream, service, AllRights), nil
 }
@@ -369,13 +368,13 @@ func (s *Stack) isClosed() bool {
 // newConn makes the embedder's view of a stream.
 func (s *Stack) newConn(ss *streams, stream session.Stream, service string, rights Rights) *Conn {
 	return &Conn{
-		stream: stream,
-		local:  Addr{s.ID(), service},
-		remote: Addr{ss.device.ID(), service},
-		device: ss.device,
-		rights: rights,
-		caller: s.callerOf(ss),
-		ended:  ss.ended,
+		stream:  stream,
+		local:   Addr{s.ID(), service},
+		remote:  Addr{ss.device.ID(), service},
+		device:  ss.device,
+		rights:  rights,
+		caller:  s.callerOf(ss),
+		failure: ss.failure,
 	}
 }
 
