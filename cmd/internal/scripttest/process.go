@@ -82,6 +82,23 @@ func fetch(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM ARG…")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && matches(pattern, []byte(ts.ReadFile("stdout"))) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%v, and no line that matches %v", err, pattern)
+		}
+	}
+}
+
 func get(client *http.Client, url string) (status int, body []byte, err error) {
 	res, err := client.Get(url)
 	if err != nil {

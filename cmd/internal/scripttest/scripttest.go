@@ -14,6 +14,9 @@
 //	crash NAME                       send it SIGKILL, and wait for its end
 //	fetch STATUS URL [PATTERN]       ask by HTTP until the answer has STATUS, and a
 //	                                 line that matches PATTERN
+//	until PATTERN PROGRAM ARG…       run PROGRAM again and again until it ends with
+//	                                 status 0 and has written a line that matches
+//	                                 PATTERN
 //	exits STATUS PROGRAM ARG…        run PROGRAM, which must end with STATUS
 package scripttest
 
@@ -63,6 +66,7 @@ func Params(dir string) testscript.Params {
 			"hangup": hangup,
 			"crash":  crash,
 			"fetch":  fetch,
+			"until":  until,
 			"exits":  exits,
 		},
 	}
