@@ -93,14 +93,16 @@ func (d *directory) entry(id identity.ID) (e entry, ok bool) {
 	return e, ok
 }
 
-// restore stores what an earlier run has kept, if there is room.
-func (d *directory) restore(id identity.ID, e entry) {
+// restore stores what an earlier run has kept, and reports whether there was room.
+func (d *directory) restore(id identity.ID, e entry) bool {
 	sh := d.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if _, ok := sh.m[id]; !ok && sh.used+e.places() <= d.limit {
-		d.addLocked(sh, id, e)
+	if _, ok := sh.m[id]; ok || sh.used+e.places() > d.limit {
+		return false
 	}
+	d.addLocked(sh, id, e)
+	return true
 }
 
 // ids returns the ids of all objects.

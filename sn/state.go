@@ -315,21 +315,22 @@ func (s *Server) restore() error {
 		}
 		if !s.restoreDevice(&r, beats[r.assoc.LocalIndex()]) {
 			dropped++
-			s.journal.touchDevice(r.assoc.Remote()) // deletes it
+			id := r.assoc.Remote()
+			s.journal.touchDevice(id) // deletes it
+			// As release does.
+			s.restoreObject(id, &objectRecord{r.heard + int64(objectLife/time.Second), networkOf(r.at.Addr()), r.descriptor})
+			s.journal.touchObject(id)
 		}
 		return nil
 	}))
-	now := time.Since(s.start)
 	note(s.journal.vault.Each(tableObjects, func(key, value []byte) error {
 		r, err := parseObjectRecord(value)
 		if err != nil || len(key) != len(identity.ID{}) {
 			note(errors.Join(err, errRecord))
 			return nil
 		}
-		if until := time.Unix(r.until, 0).Sub(s.start); until > now {
-			s.objects.restore(identity.ID(key), entry{object: r.object, until: min(until, now+objectLife), from: r.from})
-		} else {
-			s.journal.touchObject(identity.ID(key))
+		if !s.restoreObject(identity.ID(key), &r) {
+			s.journal.touchObject(identity.ID(key)) // deletes it
 		}
 		return nil
 	}))
@@ -339,6 +340,14 @@ func (s *Server) restore() error {
 		s.cfg.Logger.Info("took over the devices of an earlier run", "devices", restored, "expired", dropped, "took", time.Since(began))
 	}
 	return failed
+}
+
+// restoreObject stores an object that an earlier run has kept, and reports whether
+// it did: not if it has expired, or there is no room.
+func (s *Server) restoreObject(id identity.ID, r *objectRecord) bool {
+	now := time.Since(s.start)
+	until := time.Unix(r.until, 0).Sub(s.start)
+	return until > now && s.objects.restore(id, entry{r.object, min(until, now+objectLife), r.from})
 }
 
 func idBytes(id identity.ID) []byte { return id[:] }

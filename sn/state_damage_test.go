@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/bdtnet/bdt/internal/vault"
 	"github.com/bdtnet/bdt/internal/wire"
@@ -56,4 +57,56 @@ func TestNonsenseCostsNothingElse(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A device that fell silent while the server was down is forgotten as it is
+// otherwise: its descriptor stays.
+func TestDescriptorsOutliveAnOutage(t *testing.T) {
+	withState(t, func(t *testing.T, r *rig) {
+		d := r.online(1)
+		if err := r.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * silence)
+		r.begin()
+		if _, ok := r.s.devices.peer(d.id()); ok {
+			t.Fatal("still registered")
+		}
+		time.Sleep(1100 * time.Millisecond)
+		r.crash()
+		if r.s.object(d.id(), time.Since(r.s.start)) == nil {
+			t.Error("the descriptor is lost")
+		}
+		time.Sleep(objectLife)
+		r.restart()
+		if n := r.s.Stats().Objects; n != 0 {
+			t.Errorf("%d objects after a day", n)
+		}
+	})
+}
+
+// What finds no room in the directory of the next run does not stay in the file.
+func TestNoRoomForKeptObjects(t *testing.T) {
+	withState(t, func(t *testing.T, r *rig) {
+		for i := range 3 * directoryShards {
+			if err := r.s.store(numberedID(i), object{1, []byte("an object")}, 1, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.config.Limits.Objects = directoryShards
+		r.restart()
+		held := r.s.Stats().Objects
+		if err := r.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		v := r.vault(stateVersion)
+		defer v.Close()
+		kept := 0
+		if err := v.Each(tableObjects, func(_, _ []byte) error { kept++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if held > directoryShards || kept != held {
+			t.Errorf("%d objects, %d in the file", held, kept)
+		}
+	})
 }
