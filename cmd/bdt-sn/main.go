@@ -45,9 +45,9 @@ has to give all devices a new reference. The line
   ready id=ID listen=ADDR,… ref=ID@HOST:PORT [metrics=ADDR]
 
 on standard output says that it serves; the ref is what devices take as --sn.
-Logs go to standard error. SIGTERM and SIGINT stop it: devices are told, and what
-it knows of them is kept in the state file. SIGHUP has it read the configuration
-file again. Flags go over the file.`,
+Logs go to standard error. SIGTERM and SIGINT stop it: what it knows of its devices
+is kept in the state file, or they are told if there is none. SIGHUP has it read the
+configuration file again. Flags go over the file.`,
 		Example: `  # A test on this machine alone
   bdt-sn --key sn.pem --listen 127.0.0.1:8443
 
