@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/bdtnet/bdt/internal/peer"
 )
 
 const (
@@ -23,14 +25,14 @@ const (
 // meanwhile, and a peer can keep its session busy for as long as it likes: ctx should
 // end. Its error is then returned, and the stack is closed all the same.
 //
-// What has arrived and the peer's application has not read is lost there when the session
-// is closed. The engine does not tell what has been acknowledged. On a path that loses several
-// repeats of a packet in a row the end of a stream can still be lost; an application
-// that must know has the peer answer.
+// What has arrived may be read at the other end for 5 s more. The engine does not tell
+// what has been acknowledged: on a path that loses several repeats of a packet in a
+// row the end of a stream can still be lost. An application that must know has the
+// peer answer.
 func (s *Stack) Shutdown(ctx context.Context) error {
 	s.closeListeners()
 	err := s.waitQuiet(ctx)
-	s.Close()
+	s.close.Do(func() { s.shutDown((*peer.Peer).Leave) })
 	if err != nil {
 		return &OpError{Op: "shut down", Err: err}
 	}

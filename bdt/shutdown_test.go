@@ -53,6 +53,65 @@ func TestShutdownDelivers(t *testing.T) {
 	}
 }
 
+// What has arrived can be read for a while after who sent it has left, and who left
+// can come back meanwhile.
+func TestShutdownLetsRead(t *testing.T) {
+	inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
+		host := w.behind("alice", netsim.PortRestricted, 10*time.Millisecond, "198.51.100.1")
+		device := newDevice(t, "alice")
+		identified := func(c *bdt.Config) { c.Device = device }
+		alice := w.open("alice", host, identified)
+		bob := w.open("bob", w.behind("bob", netsim.FullCone, 40*time.Millisecond, "198.51.100.2"))
+		l := listen(t, bob, "notes")
+		ctx := context.Background()
+		for range 2 {
+			c, err := alice.Dial(ctx, bob.ID(), "notes")
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(c, "the last word")
+			c.Close()
+		}
+		w.links["alice"].SetLoss(0.3)
+		if err := alice.Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.links["alice"].SetLoss(0)
+
+		time.Sleep(4 * time.Second)
+		read := func() (string, error) {
+			c, err := l.AcceptConn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(c)
+			return string(b), err
+		}
+		if text, err := read(); text != "the last word" || err != nil {
+			t.Errorf("read %q, %v 4 s after the end", text, err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		if _, err := read(); !errors.Is(err, bdt.ErrPeerClosed) {
+			t.Errorf("read: %v 5.1 s after the end, want that the peer has closed", err)
+		}
+
+		alice = w.open("alice", host, identified)
+		alice.ServeEcho()
+		ask(t, bob, alice.ID())
+		if err := alice.Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		alice = w.open("alice", host, identified)
+		alice.ServeEcho()
+		start := time.Now()
+		ask(t, bob, alice.ID())
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("who left and came back answered after %v", took)
+		}
+		closeAll(t, alice, bob)
+	})
+}
+
 // Shutdown waits no longer than it is told to, and closes the stack all the same.
 func TestShutdownEnds(t *testing.T) {
 	inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {

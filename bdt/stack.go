@@ -214,11 +214,12 @@ func (s *Stack) openSockets() error {
 // Close ends all sessions at once, telling the peers, and waits for the stack's
 // goroutines. What is still on its way then is lost: see [Stack.Shutdown].
 func (s *Stack) Close() error {
-	s.close.Do(s.shutDown)
+	s.close.Do(func() { s.shutDown((*peer.Peer).Close) })
 	return nil
 }
 
-func (s *Stack) shutDown() {
+// shutDown closes the stack. endPeer is how sessions end.
+func (s *Stack) shutDown(endPeer func(*peer.Peer) error) {
 	s.mu.Lock()
 	s.closed = true
 	peers, sns := slices.Collect(maps.Values(s.peers)), s.sns
@@ -227,7 +228,7 @@ func (s *Stack) shutDown() {
 	s.closeListeners()
 	var ends sync.WaitGroup
 	for _, p := range peers {
-		ends.Go(func() { p.Close() })
+		ends.Go(func() { endPeer(p) })
 	}
 	for _, c := range sns {
 		ends.Go(func() { c.Close() })

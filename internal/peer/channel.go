@@ -33,6 +33,7 @@ type connection struct {
 	started bool            // the engine was asked to dial or accept
 	session session.Session // nil until the engine has it
 	ended   bool
+	leaves  time.Time // when it ends, since the peer has left; zero: it has not
 }
 
 // newConnection makes the port for a session that the association opens.

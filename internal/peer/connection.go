@@ -13,6 +13,10 @@ const (
 	// sessionStart bounds the engine's own handshake. It begins when a path has
 	// carried a packet, so it takes a few round trips.
 	sessionStart = 10 * time.Second
+	// leaveGrace is for how long what a peer sent may be read after it has left.
+	leaveGrace = 5 * time.Second
+	// leaveCopies of the word that we leave are sent: nobody would repeat it.
+	leaveCopies = 3
 )
 
 // start has the engine open the session, once.
@@ -118,7 +122,9 @@ func (p *Peer) endConnection(c *connection, cause error) {
 	p.routes.remove(c.lane)
 	if c.session != nil {
 		p.cfg.Host.SessionEnded(p, c.session, cause)
-		c.session.Close(0, "")
+		if !p.leaving { // else the engine would have the peer throw away what it has not read
+			c.session.Close(0, "")
+		}
 	}
 	c.lane.port.Close()
 }

@@ -140,8 +140,37 @@ func (p *Peer) onGoodbye(now time.Time, ch *channel, m wire.Goodbye) {
 	if p.current == nil || ch.conn != p.current.conn {
 		return
 	}
+	if m.Code == wire.GoodbyeLeaving {
+		p.onLeaving(now, ch.conn)
+		return
+	}
 	p.note(now, "the peer said goodbye: "+m.Reason)
 	p.dropCurrent(now, ErrGone)
+}
+
+// onLeaving keeps the session of a peer that has left for those who have not read yet
+// what arrived. Whoever wants the peer from now on calls it anew.
+func (p *Peer) onLeaving(now time.Time, c *connection) {
+	if c.started && c.leaves.IsZero() {
+		p.note(now, "the peer has left: what it sent may be read for a while")
+		c.leaves = now.Add(leaveGrace)
+		p.live.CompareAndSwap(c, nil)
+	}
+}
+
+// expireLeft ends the session of a peer that has left, when its time is up.
+func (p *Peer) expireLeft(now time.Time) {
+	if at := p.leaves(); !at.IsZero() && !now.Before(at) {
+		p.dropCurrent(now, ErrGone)
+	}
+}
+
+// leaves is when the session of a peer that has left ends; zero: it has not.
+func (p *Peer) leaves() time.Time {
+	if p.current == nil {
+		return time.Time{}
+	}
+	return p.current.conn.leaves
 }
 
 // onHint handles word that the peer does not know an association. It may be
@@ -190,8 +219,13 @@ func (p *Peer) sendGoodbye(now time.Time) {
 	if p.current == nil {
 		return
 	}
+	m, copies := wire.Goodbye{Reason: "closed"}, 1
+	if p.leaving {
+		m, copies = wire.Goodbye{Code: wire.GoodbyeLeaving, Reason: "left"}, leaveCopies
+	}
 	if info, ok := p.paths.Current(); ok {
-		m := wire.Goodbye{Reason: "closed"}
-		p.sendSealed(now, source{info.Link.(Link), info.Remote}, m.Append(nil))
+		for range copies {
+			p.sendSealed(now, source{info.Link.(Link), info.Remote}, m.Append(nil))
+		}
 	}
 }

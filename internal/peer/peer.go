@@ -32,7 +32,8 @@ type Peer struct {
 	log *slog.Logger
 
 	inbox    chan func(now time.Time)
-	closing  chan struct{}   // closed by Close
+	closing  chan struct{}   // closed by Close and Leave
+	leaving  bool            // by Leave; set before closing is closed
 	stopped  chan struct{}   // closed when the owner has returned
 	ctx      context.Context // of the workers
 	cancel   context.CancelFunc
@@ -99,8 +100,17 @@ func New(cfg Config) *Peer {
 func (p *Peer) ID() identity.ID { return p.cfg.ID }
 
 // Close says goodbye, ends the session, and waits for the peer's goroutines.
-func (p *Peer) Close() error {
-	p.close.Do(func() { close(p.closing) })
+func (p *Peer) Close() error { return p.closeAs(false) }
+
+// Leave is Close for who has sent all that there was to send: the peer may still
+// read it.
+func (p *Peer) Leave() error { return p.closeAs(true) }
+
+func (p *Peer) closeAs(leaving bool) error {
+	p.close.Do(func() {
+		p.leaving = leaving
+		close(p.closing)
+	})
 	<-p.stopped
 	return nil
 }
@@ -166,6 +176,7 @@ func (p *Peer) advance(now time.Time) {
 		p.release(now, h, nil)
 	}
 	p.expire(now)
+	p.expireLeft(now)
 	p.perform(now)
 	p.tellCandidates(now)
 	p.noteIdle(now)
@@ -184,7 +195,7 @@ func (p *Peer) next(now time.Time) time.Time {
 	if p.held != nil {
 		next = earliest(next, p.held.until)
 	}
-	return next
+	return earliest(next, p.leaves())
 }
 
 // earliest returns the earlier of two times; zero means never.

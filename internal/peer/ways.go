@@ -55,6 +55,9 @@ func (p *Peer) recall(now time.Time) {
 	if p.current == nil && p.attempt == nil || p.tentative != nil || now.Sub(p.calledAt) < firstRound {
 		return
 	}
+	if !p.leaves().IsZero() && p.attempt == nil {
+		return // it has said that it leaves
+	}
 	p.note(now, "no path answers: calling again")
 	p.recover(now, true)
 }

@@ -2,9 +2,13 @@ package wire
 
 import "unicode/utf8"
 
+// GoodbyeLeaving says that the sender is gone from now on, but that what it sent has
+// arrived and may still be read (docs/spec/handshake.md §8).
+const GoodbyeLeaving = 1
+
 // Goodbye ends an association (spec §5).
 type Goodbye struct {
-	Code   uint8  // why, for programs; 0: no particular reason
+	Code   uint8  // why, for programs: GoodbyeLeaving; 0: no particular reason
 	Reason string // why, for people; UTF-8, cut to MaxReason bytes
 }
 
