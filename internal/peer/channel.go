@@ -34,6 +34,7 @@ type connection struct {
 	session session.Session // nil until the engine has it
 	ended   bool
 	leaves  time.Time // when it ends, since the peer has left; zero: it has not
+	silent  bool      // we leave: the engine must not have the peer throw away what it has not read
 }
 
 // newConnection makes the port for a session that the association opens.

@@ -122,7 +122,7 @@ func (p *Peer) endConnection(c *connection, cause error) {
 	p.routes.remove(c.lane)
 	if c.session != nil {
 		p.cfg.Host.SessionEnded(p, c.session, cause)
-		if !p.leaving { // else the engine would have the peer throw away what it has not read
+		if !c.silent {
 			c.session.Close(0, "")
 		}
 	}

@@ -260,6 +260,7 @@ func (p *Peer) shutDown(now time.Time) {
 	p.sendGoodbye(now)
 	p.cancel()
 	for _, ch := range p.channels.all() {
+		ch.conn.silent = p.leaving
 		p.endConnection(ch.conn, ErrClosed)
 	}
 	p.exchange.Close()
