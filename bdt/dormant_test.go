@@ -47,7 +47,7 @@ func exchange(t *testing.T, c *bdt.Conn) time.Duration {
 func TestWaking(t *testing.T) {
 	const r, p = 2 * (15 + 10) * time.Millisecond, 2 * (10 + 10) * time.Millisecond
 	const limit = r + 5*p/2
-	for _, how := range []string{"caller's stream", "caller's new stream", "callee's stream", "callee's new stream"} {
+	for _, how := range some("caller's stream", "caller's new stream", "callee's stream", "callee's new stream") {
 		for _, nat := range []time.Duration{40 * time.Second, 120 * time.Second} {
 			inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
 				config := netsim.PortRestricted

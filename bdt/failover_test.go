@@ -15,7 +15,7 @@ import (
 func TestFirstSNDies(t *testing.T) {
 	const fanOut = 250 * time.Millisecond
 	var alive time.Duration
-	for _, after := range []time.Duration{-1, 0, 10 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second, 40 * time.Second, 10 * time.Minute} {
+	for _, after := range some[time.Duration](-1, 0, 10*time.Millisecond, time.Second, 3*time.Second, 10*time.Second, 40*time.Second, 10*time.Minute) {
 		inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
 			second, ref := w.secondSN("203.0.113.2")
 			defer second.Close()

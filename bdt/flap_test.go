@@ -27,13 +27,14 @@ func TestUnsteadyPaths(t *testing.T) {
 	vary := func(w *world, is string) {
 		w.links["alice"+is].SetDelay(10*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond))))
 	}
-	for _, c := range []struct {
+	type paths struct {
 		name string
 		each func(w *world, second int)
 		most int // changes in 5 minutes, at either end
-	}{
-		{"jitter", func(w *world, _ int) { vary(w, "4"); vary(w, "6") }, 5},
-		{"bursts of loss", func(w *world, second int) {
+	}
+	for _, c := range some(
+		paths{"jitter", func(w *world, _ int) { vary(w, "4"); vary(w, "6") }, 5},
+		paths{"bursts of loss", func(w *world, second int) {
 			for i, is := range []string{"4", "6"} {
 				loss := 0.0
 				if second%10 == 3+4*i {
@@ -42,14 +43,14 @@ func TestUnsteadyPaths(t *testing.T) {
 				w.links["alice"+is].SetLoss(loss)
 			}
 		}, 15},
-		{"jitter and loss", func(w *world, _ int) {
+		paths{"jitter and loss", func(w *world, _ int) {
 			for _, is := range []string{"4", "6"} {
 				vary(w, is)
 				w.links["alice"+is].SetLoss(0.05)
 			}
 		}, 15},
-		{"one comes and goes", func(w *world, second int) { w.links["alice6"].SetDown(second%6 >= 3) }, 24},
-	} {
+		paths{"one comes and goes", func(w *world, second int) { w.links["alice6"].SetDown(second%6 >= 3) }, 24},
+	) {
 		t.Run(c.name, func(t *testing.T) {
 			inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
 				alice := w.open("alice", w.dualStack("alice", "198.51.100.1", "2001:db8:a::2"))

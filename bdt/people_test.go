@@ -361,6 +361,9 @@ func TestDenialTellsNothing(t *testing.T) {
 // Devices whose owners nobody knows do not make the stack ask without end, nor
 // remember without end.
 func TestStrangersOwnersAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes 5,000 devices")
+	}
 	inVirtualTime(t, time.Millisecond, func(t *testing.T, w *world) {
 		server := w.open("server", w.public("server", time.Millisecond, "203.0.113.9"))
 		defer closeAll(t, server)

@@ -234,15 +234,16 @@ func TestRoaming(t *testing.T) {
 func TestRebindingUnderLoad(t *testing.T) {
 	random := netsim.PortRestricted
 	random.Ports = netsim.RandomPort
-	for _, c := range []struct {
+	type nats struct {
 		name     string
 		nat, far netsim.NATConfig
-	}{
-		{"same port", netsim.PortRestricted, netsim.PortRestricted},
-		{"another port", random, netsim.PortRestricted},
-		{"another port, peer full cone", random, netsim.FullCone},
-		{"symmetric, peer full cone", netsim.Symmetric, netsim.FullCone},
-	} {
+	}
+	for _, c := range some(
+		nats{"same port", netsim.PortRestricted, netsim.PortRestricted},
+		nats{"another port", random, netsim.PortRestricted},
+		nats{"another port, peer full cone", random, netsim.FullCone},
+		nats{"symmetric, peer full cone", netsim.Symmetric, netsim.FullCone},
+	) {
 		for _, who := range []string{"caller", "callee"} {
 			t.Run(c.name+", "+who, func(t *testing.T) {
 				inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
