@@ -57,17 +57,28 @@ func (s *Stack) dialOwner(ctx context.Context, id identity.ID) (*streams, error)
 	if p == nil || !s.book.fresh(id) {
 		q = s.search(id, r.hints.SNs, true)
 	}
-	ss, err := r.run(ctx, func() []identity.ID { return s.others(s.book.newest(id).OODs()) }, q)
+	ss, err := r.run(ctx, func() []identity.ID { return s.oods(id) }, q)
 	if err != nil || ss != nil {
 		return ss, err
 	}
 	switch p := s.book.newest(id); {
-	case p == nil:
+	case p == nil && q != nil && q.err != nil:
 		return nil, q.err
+	case p == nil: // found, and forgotten since: the book is full of owners that were used later
+		return nil, ErrOwnerNotFound
 	case len(p.OODs()) > 0:
 		return nil, errSelf
 	}
 	return nil, ErrNoOOD
+}
+
+// oods returns the devices to dial for an owner: none if the book does not hold it.
+func (s *Stack) oods(id identity.ID) []identity.ID {
+	p := s.book.newest(id)
+	if p == nil {
+		return nil
+	}
+	return s.others(p.OODs())
 }
 
 // others returns the devices of a list that are not this one.
