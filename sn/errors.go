@@ -7,6 +7,9 @@ import (
 	"github.com/bdtnet/bdt/internal/vault"
 )
 
+// ErrConfig: [Config] holds a value that [Open] and [Server.Reload] do not take.
+var ErrConfig = errors.New("configuration")
+
 // What can keep [Open] from using the state file.
 var (
 	// ErrState: the file cannot be used; the other two are causes of it.

@@ -25,7 +25,7 @@ func (s *Server) limits() *Limits { return &s.settings.Load().limits }
 func (s *Server) Reload(cfg Config) (restart []string, err error) {
 	cfg.Network, cfg.Local, cfg.Logger, cfg.Metrics = s.cfg.Network, s.cfg.Local, s.cfg.Logger, s.cfg.Metrics
 	if cfg, err = cfg.withDefaults(); err != nil {
-		return nil, fmt.Errorf("sn: reload: %w", err)
+		return nil, fmt.Errorf("sn: reload: %w: %w", ErrConfig, err)
 	}
 	ref, err := s.makeRef(cfg.Advertise)
 	if err != nil {

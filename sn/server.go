@@ -75,7 +75,7 @@ type Server struct {
 func Open(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("sn: open: %w", err)
+		return nil, fmt.Errorf("sn: open: %w: %w", ErrConfig, err)
 	}
 	s := newServer(cfg)
 	if err := s.listen(); err != nil {

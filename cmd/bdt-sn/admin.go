@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
 )
@@ -23,6 +24,10 @@ type admin struct {
 	ready    atomic.Bool
 	done     chan struct{} // closed when the server has returned
 }
+
+// maxAdminConns bounds the connections to the listener; the next ones wait. An idle one
+// ends after a minute.
+const maxAdminConns = 128
 
 // newAdmin listens on an address, and serves until close.
 func newAdmin(addr string, m *metrics, profile bool, log *slog.Logger) (*admin, error) {
@@ -57,7 +62,7 @@ func newAdmin(addr string, m *metrics, profile bool, log *slog.Logger) (*admin, 
 	}
 	go func() {
 		defer close(a.done)
-		_ = a.server.Serve(l) // until close
+		_ = a.server.Serve(netutil.LimitListener(l, maxAdminConns)) // until close
 	}()
 	return a, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type process struct {
 	flags   *pflag.FlagSet
 	level   *slog.LevelVar
 	log     *slog.Logger
-	running settings // as they were last read
+	running settings // as they were at the start
 	server  *sn.Server
 }
 
@@ -85,7 +86,9 @@ func serve(c *cobra.Command, o options) error {
 		a.ready.Store(true)
 		ready += " metrics=" + a.listener.Addr().String()
 	}
-	fmt.Fprintln(c.OutOrStdout(), ready)
+	if _, err := fmt.Fprintln(c.OutOrStdout(), ready); err != nil {
+		return errors.Join(err, p.stop())
+	}
 	start := time.Now()
 	p.wait(c.Context(), hangup)
 	if a != nil {
@@ -139,6 +142,19 @@ func (p *process) reload() {
 	}
 }
 
+// names are what the configuration file calls what [sn.Server.Reload] names.
+var names = map[string]string{
+	"Limits.Devices": "limits.devices",
+	"Limits.Pending": "limits.pending-handshakes",
+	"Limits.Objects": "limits.objects",
+	"Limits.Calls":   "limits.remembered-calls",
+	"Limits.Pairs":   "limits.pairs",
+	"Limits.Workers": "limits.workers",
+	"Listen":         "listen",
+	"STUNPort":       "stun-port",
+	"State":          "state",
+}
+
 // change does what reload says, and returns what wants a restart.
 func (p *process) change() (restart []string, err error) {
 	next, err := load(p.options, p.flags)
@@ -149,8 +165,12 @@ func (p *process) change() (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if restart, err = p.server.Reload(cfg); err != nil {
+	fields, err := p.server.Reload(cfg)
+	if err != nil {
 		return nil, err
+	}
+	for _, f := range fields {
+		restart = append(restart, cmp.Or(names[f], f))
 	}
 	for _, x := range []struct {
 		name    string

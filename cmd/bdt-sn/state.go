@@ -13,6 +13,8 @@ const stateNone = "none"
 // explain returns an error of opening the server with what to do about it.
 func explain(err error) error {
 	switch {
+	case errors.Is(err, sn.ErrConfig):
+		return command.Advise(err, "correct that value: 'bdt-sn --help' and deploy/sn.yaml say what each setting takes")
 	case errors.Is(err, sn.ErrStateLocked):
 		return command.Advise(err, "is another bdt-sn running with this key? stop it, or name another file with --state FILE")
 	case errors.Is(err, sn.ErrStateKey):
