@@ -148,7 +148,28 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, name string) {
 		s.answer(w, err, 0)
 		return
 	}
+	if !info.IsDir() && !strings.HasSuffix(r.URL.Path, "/") {
+		s.file(w, r, name)
+		return
+	}
 	http.FileServerFS(s.root.FS()).ServeHTTP(w, r)
+}
+
+// file serves a file by its name, index.html, too, from which net/http's own server
+// leads away.
+func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
+	f, err := s.root.Open(name)
+	if err != nil {
+		s.answer(w, err, 0)
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		s.answer(w, err, 0)
+		return
+	}
+	http.ServeContent(w, r, name, info.ModTime(), f)
 }
 
 func nameOr(name, otherwise string) string {

@@ -252,3 +252,20 @@ func mustURL(t *testing.T, path string) *url.URL {
 	}
 	return u
 }
+
+// A page is there by its name, and for its directory.
+func TestIndex(t *testing.T) {
+	dir := world(t)
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("<p>page"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do := serve(t, dir)
+	for _, path := range []string{"/index.html", "/"} {
+		if status, text := do(bdt.MayRead, "GET", path, ""); status != http.StatusOK || text != "<p>page" {
+			t.Errorf("GET %s: %d %s", path, status, text)
+		}
+	}
+	if status, _ := do(bdt.MayRead, "GET", "/sub", ""); status != http.StatusMovedPermanently {
+		t.Errorf("GET of a directory without its slash: %d", status)
+	}
+}
