@@ -35,7 +35,10 @@ const maxAnswer = 64 << 20
 // Connect returns the device with an id, if another process runs it; else the error
 // is [ErrNotRunning].
 func Connect(ctx context.Context, id identity.ID) (*Client, error) {
-	for _, p := range places(id) {
+	for i, p := range places(id) {
+		if i > 0 && checkDirectory(p.dir) != nil {
+			continue // as in checkFree
+		}
 		c, err := connect(ctx, p.socket())
 		if errors.Is(err, ErrNotRunning) {
 			continue
@@ -70,11 +73,13 @@ func Running(ctx context.Context) []*Client {
 // maxRunning bounds the devices that Running returns.
 const maxRunning = 64
 
-// connect returns the device behind a socket, after a look at who that is: what lies
-// where others have access is not this user's.
+// connect returns the device behind a socket, after a look at who that is.
 func connect(ctx context.Context, path string) (*Client, error) {
-	if _, err := os.Lstat(path); err != nil || checkDirectory(filepath.Dir(path)) != nil {
+	if _, err := os.Lstat(path); err != nil {
 		return nil, ErrNotRunning
+	}
+	if err := checkDirectory(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
 	c := &Client{path: path}
 	c.http.Transport = &http.Transport{
