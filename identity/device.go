@@ -52,7 +52,7 @@ func (b DeviceBody) check() error {
 	if err := checkTime("update time", b.Updated); err != nil {
 		return err
 	}
-	if err := checkName(b.Name); err != nil {
+	if err := CheckName(b.Name); err != nil {
 		return err
 	}
 	if err := checkEndpoints(b.Endpoints, MaxDeviceEndpoints); err != nil {

@@ -257,9 +257,9 @@ func (e *envelope) verify(key SigningKey, t Type, area Area, updated uint64) (ob
 // MaxName is the longest name of a device or person, in bytes.
 const MaxName = 32
 
-// checkName reports a name that is too long or cannot be printed as it is: it
+// CheckName reports a name that is too long or cannot be printed as it is: it
 // reaches terminals and logs of people who did not choose it.
-func checkName(name string) error {
+func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("identity: name of %d bytes, at most %d: %w", len(name), MaxName, ErrTooLarge)
 	}

@@ -50,7 +50,7 @@ func (b PeopleBody) check() error {
 	if b.ValidUntil <= b.Updated {
 		return fmt.Errorf("identity: valid until %d, before the update time %d: %w", b.ValidUntil, b.Updated, ErrMalformed)
 	}
-	if err := checkName(b.Name); err != nil {
+	if err := CheckName(b.Name); err != nil {
 		return err
 	}
 	if err := checkDevices("OODs", b.OODs, MaxOODs); err != nil {

@@ -41,6 +41,9 @@ and enrols devices that are elsewhere.`,
   bdt id new --owner me.pem --out phone.pem --name phone`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("valid") && !o.people {
+				return command.Usagef("--valid is for an owner: it takes --people")
+			}
 			id, err := o.make(time.Now())
 			if err != nil {
 				return err
@@ -54,7 +57,7 @@ and enrols devices that are elsewhere.`,
 	f.StringVar(&o.name, "name", "", nameUsage)
 	f.StringVar(&o.owner, "owner", "", "key `FILE` of the owner whose zone the device joins")
 	f.BoolVar(&o.people, "people", false, "make an owner, not a device")
-	f.Var(&o.valid, "valid", "how long an owner's word counts, such as 90d")
+	f.Var(&o.valid, "valid", "how long an owner's word counts, such as 90d; with --people")
 	return c
 }
 
@@ -65,8 +68,8 @@ func (o newIdentity) make(now time.Time) (identity.ID, error) {
 		return identity.ID{}, command.Usagef("--out FILE is missing: where the key goes")
 	case o.people && o.owner != "":
 		return identity.ID{}, command.Usagef("--people and --owner exclude each other: an owner has no owner")
-	case len(o.name) > identity.MaxName:
-		return identity.ID{}, command.Usagef("--name of %d bytes, at most %d", len(o.name), identity.MaxName)
+	case checkName(o.name) != nil:
+		return identity.ID{}, checkName(o.name)
 	}
 	if o.people {
 		p, err := makeOwner(o.out, o.name, o.valid, now)

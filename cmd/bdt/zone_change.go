@@ -150,8 +150,8 @@ over: from then on no device is of the zone. Devices log that it comes, a week b
 		Example: `  bdt zone renew --valid 90d --sn ID@sn.example:8443`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(name) > identity.MaxName {
-				return command.Usagef("--name of %d bytes, at most %d", len(name), identity.MaxName)
+			if err := checkName(name); err != nil {
+				return err
 			}
 			p, err := o.change(c, func(b *identity.PeopleBody) error {
 				b.ValidUntil = uint64(max(time.Now().Add(time.Duration(valid)).UnixMilli(), 1))

@@ -213,8 +213,8 @@ func (o *request) run(c *cobra.Command, arg string) error {
 	if err != nil {
 		return err
 	}
-	if len(o.name) > identity.MaxName {
-		return command.Usagef("--name of %d bytes, at most %d", len(o.name), identity.MaxName)
+	if err := checkName(o.name); err != nil {
+		return err
 	}
 	key, err := deviceKey(o.key)
 	if err != nil {

@@ -65,10 +65,18 @@ hides a revocation from a device.`,
 
 var nameUsage = fmt.Sprintf("`NAME` for people to read, at most %d bytes", identity.MaxName)
 
+// checkName reports a --name that no identity may have.
+func checkName(name string) error {
+	if err := identity.CheckName(name); err != nil {
+		return command.Usagef("--name: %w", err)
+	}
+	return nil
+}
+
 // makeOwner makes an owner and writes its key file.
 func makeOwner(path, name string, valid flagvalue.Validity, now time.Time) (*identity.People, error) {
-	if len(name) > identity.MaxName {
-		return nil, command.Usagef("--name of %d bytes, at most %d", len(name), identity.MaxName)
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
 	secret := identity.GenerateSecret()
 	p, err := identity.NewPeople(secret, identity.PeopleDesc{}, identity.PeopleBody{
