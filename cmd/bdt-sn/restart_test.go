@@ -107,7 +107,7 @@ func TestRestartOfTheProgram(t *testing.T) {
 		}
 		devices = append(devices, s)
 	}
-	time.Sleep(1500 * time.Millisecond) // what is new is on the disk after a second
+	// SIGTERM first: it has all that is new written, and SIGKILL finds it on the disk.
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		d.end(t, signal)
 		d = startDaemon(t, "--key", key, "--listen", listen, "--stun-port", "-1", "--metrics", "127.0.0.1:0")
