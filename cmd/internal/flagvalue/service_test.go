@@ -47,7 +47,7 @@ func TestServicesRefused(t *testing.T) {
 	}{
 		{new(flagvalue.Text), []string{""}},
 		{new(flagvalue.Switch), []string{"", "perhaps"}},
-		{new(flagvalue.Duration), []string{"", "5", "-1s"}},
+		{new(flagvalue.Duration), []string{"", "5", "-1s", "999ms"}},
 		{new(flagvalue.IDs), []string{"", "me"}},
 		{new(flagvalue.Visibility), []string{"", "friends"}},
 		{new(flagvalue.Policies), []string{"", "web=", "=zone", "me", "web=zone:x", "a b=zone", "nobody,zone"}},

@@ -50,7 +50,7 @@ func (*Switch) Type() string { return "bool" }
 // IsBoolFlag says that the flag alone means true.
 func (*Switch) IsBoolFlag() bool { return true }
 
-// Duration is a time of at least nothing.
+// Duration is the time between keepalives: 0 for the default, or a second at least.
 type Duration time.Duration
 
 // Set takes what time.ParseDuration does.
@@ -58,6 +58,9 @@ func (d *Duration) Set(s string) error {
 	v, err := time.ParseDuration(s)
 	if err != nil || v < 0 {
 		return fmt.Errorf("it is no duration such as 25s or 2m")
+	}
+	if v != 0 && v < time.Second {
+		return fmt.Errorf("it is below 1s")
 	}
 	*d = Duration(v)
 	return nil
