@@ -44,6 +44,7 @@ func Run(ctx context.Context, root *cobra.Command) int {
 	// What fails before a command runs is the command line.
 	started := false
 	prepare(root, &started)
+	checkHelp(root)
 	out := &output{Writer: root.OutOrStdout()}
 	root.SetOut(out)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -83,6 +84,23 @@ func prepare(c *cobra.Command, started *bool) {
 	}
 	for _, sub := range c.Commands() {
 		prepare(sub, started)
+	}
+}
+
+// checkHelp has the command help refuse words that are no command.
+func checkHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Args = func(_ *cobra.Command, args []string) error {
+			_, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("there is no command %q", rest[0])
+			}
+			return err
+		}
 	}
 }
 

@@ -60,6 +60,8 @@ func TestRun(t *testing.T) {
 		{"flag", "group one --no fine", command.Usage, "tool group one: unknown flag: --no\nnext: try 'tool group one --help'\n"},
 		{"command", "nothing", command.Usage, "tool: there is no command \"nothing\"\nnext: try 'tool --help'\n"},
 		{"command of a group", "group nothing", command.Usage, "tool group: there is no command \"nothing\"\nnext: try 'tool group --help'\n"},
+		{"help", "help nothing", command.Usage, "tool help: there is no command \"nothing\"\nnext: try 'tool help --help'\n"},
+		{"help in a group", "help group nothing", command.Usage, "tool help: there is no command \"nothing\"\nnext: try 'tool help --help'\n"},
 		{"group", "group", command.Usage, "tool group: say which command\nnext: try 'tool group --help'\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
