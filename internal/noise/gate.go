@@ -24,7 +24,7 @@ const (
 	// What a source that has shown a cookie may still ask for (spec §2).
 	sourceRate  = 20 // initiations a second
 	sourceBurst = 40
-	sourceLimit = 4096 // sources remembered
+	sourceLimit = 4096 // sources remembered, and networks
 )
 
 // Action is what to do with an initiation.
@@ -81,6 +81,8 @@ type Gate struct {
 	proven    *rate.Limiter // initiations with one
 	forwarded *rate.Limiter // initiations by way of SNs
 	sources   recent[netip.Addr, *rate.Limiter]
+	networks  recent[netip.Addr, *rate.Limiter] // what one party may hold many sources of
+	budget    int
 	jar       cookieJar
 	seen      map[Hash]*sighting
 	order     []*sighting // those in seen and those forgotten, oldest first
@@ -112,6 +114,8 @@ func NewGate(id identity.ID, c GateConfig) *Gate {
 		proven:    rate.NewLimiter(limit, max(c.Budget, 1)),
 		forwarded: rate.NewLimiter(limit, max(c.Budget, 1)),
 		sources:   newRecent[netip.Addr, *rate.Limiter](sourceLimit),
+		networks:  newRecent[netip.Addr, *rate.Limiter](sourceLimit),
+		budget:    c.Budget,
 		seen:      make(map[Hash]*sighting),
 	}
 }
@@ -134,6 +138,8 @@ func (g *Gate) SetBudget(budget int) {
 		l.SetLimit(limitOf(budget))
 		l.SetBurst(max(budget, 1))
 	}
+	g.budget = budget
+	g.networks = newRecent[netip.Addr, *rate.Limiter](sourceLimit)
 }
 
 // Admit decides about an initiation that came from a source; the zero AddrPort
@@ -196,7 +202,7 @@ func (g *Gate) admitByCookie(now time.Time, pkt []byte, m *wire.Initiation, hash
 	if v, ok := g.repeatedLocked(now, hash); ok { // a copy came in meanwhile
 		return v
 	}
-	if !g.sourceLocked(from).AllowN(now, 1) || !g.proven.AllowN(now, 1) {
+	if !g.sourceLocked(from).AllowN(now, 1) || !g.networkLocked(from).AllowN(now, 1) || !g.proven.AllowN(now, 1) {
 		g.counts.Limited++
 		return Verdict{}
 	}
@@ -246,6 +252,18 @@ func (g *Gate) sourceLocked(from netip.AddrPort) *rate.Limiter {
 	if !ok {
 		l = rate.NewLimiter(sourceRate, sourceBurst)
 		g.sources.put(prefix, l)
+	}
+	return l
+}
+
+// networkLocked returns the bucket of the network of a source that has shown a
+// cookie: half the budget, so that there is as much for others.
+func (g *Gate) networkLocked(from netip.AddrPort) *rate.Limiter {
+	prefix := networkPrefix(from.Addr())
+	l, ok := g.networks.get(prefix)
+	if !ok {
+		l = rate.NewLimiter(limitOf(g.budget)/2, max(g.budget/2, sourceBurst))
+		g.networks.put(prefix, l)
 	}
 	return l
 }

@@ -244,7 +244,7 @@ func TestGateFloodWithCookies(t *testing.T) {
 			for g.open.AllowN(now, 1) { // a flood without cookies besides
 				open++
 			}
-			from := sourceNumber(n % c.sources)
+			from := sourceNumber(n % c.sources * 257) // each of another network
 			pkt := forgedInitiation(bob, n)
 			g.jar.made = now // one secret, for the test
 			putMAC2(pkt, cookieOf(&g.jar.secrets[0], from))
@@ -256,6 +256,44 @@ func TestGateFloodWithCookies(t *testing.T) {
 		}
 		if counts.Cookies != 0 || counts.Processed+counts.Limited != 9000 || open > budget*10 {
 			t.Errorf("%s: counts %+v, %d besides", name, counts, open)
+		}
+	}
+}
+
+// TestGateFloodFromOneNetwork: whoever has a network of addresses, and receives
+// their cookies, leaves others their half.
+func TestGateFloodFromOneNetwork(t *testing.T) {
+	bob := newLocal(t, 2)
+	const budget, flood, honest, seconds = 100, 2000, 40, 10
+	for name, from := range map[string]func(n int) netip.Addr{
+		"a /24": func(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}) },
+		"a /56": func(n int) netip.Addr {
+			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 1, 2, 3, byte(n)})
+		},
+	} {
+		g := NewGate(bob.ID(), GateConfig{Budget: budget})
+		admit := func(now time.Time, n int, a netip.Addr) Action {
+			for g.open.AllowN(now, 1) { // a flood without cookies besides
+			}
+			source := netip.AddrPortFrom(a, 4000)
+			pkt := forgedInitiation(bob, n)
+			g.jar.rotate(now)
+			putMAC2(pkt, cookieOf(&g.jar.secrets[0], source))
+			return g.Admit(now, pkt, source).Action
+		}
+		served := 0
+		for n := range flood * seconds {
+			now := start.Add(time.Duration(n) * time.Second / flood)
+			admit(now, n, from(n))
+			if n%(flood/honest) == flood/honest-1 {
+				a := netip.AddrFrom4([4]byte{203, 0, byte(n / 50), 1})
+				if admit(now, 1<<20+n, a) == Process {
+					served++
+				}
+			}
+		}
+		if served < honest*seconds*99/100 {
+			t.Errorf("%s: %d of %d others served", name, served, honest*seconds)
 		}
 	}
 }

@@ -49,12 +49,20 @@ func (h *HintLimiter) Allow(now time.Time, from netip.AddrPort) bool {
 
 // sourcePrefix returns what one attacker is taken to hold: an IPv4 address, or a
 // /64 of IPv6.
-func sourcePrefix(a netip.Addr) netip.Addr {
+func sourcePrefix(a netip.Addr) netip.Addr { return prefixOf(a, 32, 64) }
+
+// networkPrefix returns what one party is taken to hold of the internet: a /24 of
+// IPv4, a /56 of IPv6.
+func networkPrefix(a netip.Addr) netip.Addr { return prefixOf(a, 24, 56) }
+
+// prefixOf returns the first address of the network of so many bits, by the family.
+func prefixOf(a netip.Addr, bits4, bits6 int) netip.Addr {
 	a = a.Unmap().WithZone("")
+	bits := bits6
 	if a.Is4() {
-		return a
+		bits = bits4
 	}
-	p, err := a.Prefix(64)
+	p, err := a.Prefix(bits)
 	if err != nil {
 		return a // the zero Addr
 	}
