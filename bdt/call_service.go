@@ -100,7 +100,7 @@ func (c CallConfig) check() error {
 	case c.MaxQuestion < 0 || c.MaxQuestion > MaxCall:
 		return fmt.Errorf("MaxQuestion is %d, at most %d", c.MaxQuestion, MaxCall)
 	case c.Concurrency < 0 || c.PerCaller < 0:
-		return fmt.Errorf("Concurrency is %d and PerCaller %d: less than one call", c.Concurrency, c.PerCaller)
+		return fmt.Errorf("less than one call at a time: Concurrency is %d, PerCaller %d", c.Concurrency, c.PerCaller)
 	}
 	return nil
 }

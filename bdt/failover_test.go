@@ -83,7 +83,6 @@ func TestOnlySNIsDead(t *testing.T) {
 			// And the next one is as soon answered as the SN is back.
 			w.snLink.SetDown(false)
 			ctx := t.Context()
-			start = time.Now()
 			if err := alice.WaitOnline(ctx); err != nil {
 				t.Fatal(err)
 			}

@@ -104,7 +104,7 @@ func (p *Peer) onSealed(now time.Time, ch *channel, src source, msg []byte) {
 		}
 	case wire.MsgSounding:
 		if m, err := wire.ParseSounding(msg); err == nil {
-			p.paths.HandleProbe(now, src.link, src.addr, wire.Probe{Token: m.Token, Nominated: m.Nominated})
+			p.paths.HandleProbe(now, src.link, src.addr, wire.Probe(m))
 		}
 	case wire.MsgProbeReply:
 		if m, err := wire.ParseProbeReply(msg); err == nil {
