@@ -20,9 +20,9 @@ func newZoneRevoke() *cobra.Command {
 longer answer for the owner. This cannot be taken back: a device that is found again is
 made anew.
 
-With a super node (--sn) it is published at once. A device of the zone that is online and has the revoked
-one as its guest learns of it in about 2 minutes, or when that calls, and ends what it
-has open there.`,
+With a super node (--sn) it is published at once. A device of the zone that is online
+and has the revoked one as its guest learns of it in about 2 minutes, or when that
+calls, and ends what it has open there.`,
 		Example: `  bdt zone revoke PHONE-ID --sn ID@sn.example:8443`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
