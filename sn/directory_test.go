@@ -88,7 +88,9 @@ func TestDirectoryWithoutRoom(t *testing.T) {
 	d := newDirectory(4 * directoryShards)
 	put := func(n int, o object) error {
 		var id identity.ID
-		for id[0] = byte(n); d.shard(id) != &d.shards[0]; id[1]++ {
+		id[0] = byte(n)
+		for i := uint64(0); d.shard(id) != &d.shards[0]; i++ {
+			binary.BigEndian.PutUint64(id[1:], i)
 		}
 		_, err := d.put(id, o, network(n), 0)
 		return err
