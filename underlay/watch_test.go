@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,11 +13,23 @@ import (
 // A listing is a network whose interfaces a test sets.
 type listing struct {
 	Network
+
+	mu   sync.Mutex
 	list []Interface
 	err  error
 }
 
-func (l *listing) Interfaces() ([]Interface, error) { return l.list, l.err }
+func (l *listing) Interfaces() ([]Interface, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.list, l.err
+}
+
+func (l *listing) set(err error, list ...Interface) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list, l.err = list, err
+}
 
 func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -41,19 +54,19 @@ func TestPoll(t *testing.T) {
 			}
 		}
 		told(false, "no change")
-		n.list = []Interface{lo, eth}
+		n.set(nil, lo, eth)
 		told(true, "an interface")
 		told(false, "no further change")
-		n.list, n.err = nil, errors.New("not now")
+		n.set(errors.New("not now"))
 		told(false, "an error")
-		n.list, n.err = []Interface{lo, eth}, nil
+		n.set(nil, lo, eth)
 		told(false, "as before the error")
 		eth.Up = false
-		n.list = []Interface{lo, eth}
+		n.set(nil, lo, eth)
 		told(true, "down")
-		n.list = []Interface{lo}
+		n.set(nil, lo)
 		time.Sleep(5 * time.Second)
-		n.list = []Interface{lo, eth}
+		n.set(nil, lo, eth)
 		told(true, "two changes")
 		told(false, "two changes are one value")
 		cancel()
