@@ -41,7 +41,7 @@ type journal struct {
 	entries []string
 	more    chan struct{} // has room for one: something was added
 
-	onControl func(s *Socket, from netip.AddrPort)
+	onControl func(s *Socket, from netip.AddrPort) // set before the socket is opened
 }
 
 func newJournal() *journal { return &journal{more: make(chan struct{}, 1)} }
@@ -125,10 +125,10 @@ func TestOpenRefuses(t *testing.T) {
 // Everything that the socket carries, over the kernel, in order.
 func TestEndToEnd(t *testing.T) {
 	j := newJournal()
+	j.onControl = func(s *Socket, from netip.AddrPort) { s.SetRoute(from, j.sink("quic")) }
 	a := open(t, Config{Local: loopback, Handler: newJournal()})
 	b := open(t, Config{Local: loopback, Handler: j})
 	from, to := a.LocalAddr(), b.LocalAddr()
-	j.onControl = func(s *Socket, from netip.AddrPort) { s.SetRoute(from, j.sink("quic")) }
 
 	sends := []error{
 		a.SendRun(to, pk(0x40, 900), 0, 0), // no route yet
