@@ -60,6 +60,7 @@ type Event struct {
 	Fate     Fate
 	Node     string // the node where it happened; for a fate on a link, the sender
 	Link     *Link  // the link that carries or, at a node, brought the packet
+	Proto    Protocol
 	Src, Dst netip.AddrPort
 	OldSrc   netip.AddrPort // Translated: the source before
 	OldDst   netip.AddrPort // Translated: the destination before
@@ -70,7 +71,7 @@ type Event struct {
 
 // String renders e on one line.
 func (e Event) String() string {
-	s := fmt.Sprintf("%v %s %v: %s > %s ttl %d, %d bytes", e.Time, e.Node, e.Fate, e.Src, e.Dst, e.HopLimit, e.Size)
+	s := fmt.Sprintf("%v %s %v: %v %s > %s ttl %d, %d bytes", e.Time, e.Node, e.Fate, e.Proto, e.Src, e.Dst, e.HopLimit, e.Size)
 	if e.Fate == Translated {
 		s += fmt.Sprintf(" (was %s > %s)", e.OldSrc, e.OldDst)
 	}
@@ -95,7 +96,7 @@ func (n *Network) event(f Fate, node *base, l *Link, p *packet, oldSrc, oldDst n
 		return
 	}
 	n.pending = append(n.pending, Event{
-		Time: n.at, Fate: f, Node: node.name, Link: l, Src: p.Src, Dst: p.Dst,
+		Time: n.at, Fate: f, Node: node.name, Link: l, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
 		OldSrc: oldSrc, OldDst: oldDst, HopLimit: p.HopLimit, ECN: p.ECN, Size: p.Size(),
 	})
 }

@@ -28,21 +28,21 @@ func TestTrace(t *testing.T) {
 		s.send(addr("192.0.2.1:1"), "nowhere")
 		a.want("you")
 		want := strings.Split(strings.TrimSpace(`
-0s a sent: 198.18.1.2:5000 > 203.0.113.1:1 ttl 9, 30 bytes on a-nat
-5ms nat translated: 198.51.100.7:5000 > 203.0.113.1:1 ttl 8, 30 bytes (was 198.18.1.2:5000 > 203.0.113.1:1) on a-nat
-5ms nat sent: 198.51.100.7:5000 > 203.0.113.1:1 ttl 8, 30 bytes on nat-core
-10ms core sent: 198.51.100.7:5000 > 203.0.113.1:1 ttl 7, 30 bytes on s1-core
-15ms s1 delivered: 198.51.100.7:5000 > 203.0.113.1:1 ttl 7, 30 bytes on s1-core
-1s s1 sent: 203.0.113.1:1 > 198.51.100.7:5000 ttl 64, 31 bytes on s1-core
-1s s1 sent: 203.0.113.1:1 > 198.51.100.7:1 ttl 64, 32 bytes on s1-core
-1s s1 sent: 203.0.113.1:1 > 192.0.2.1:1 ttl 64, 35 bytes on s1-core
-1.005s core no route: 203.0.113.1:1 > 192.0.2.1:1 ttl 64, 35 bytes on s1-core
-1.005s core sent: 203.0.113.1:1 > 198.51.100.7:5000 ttl 63, 31 bytes on nat-core
-1.005s core sent: 203.0.113.1:1 > 198.51.100.7:1 ttl 63, 32 bytes on nat-core
-1.01s nat translated: 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes (was 203.0.113.1:1 > 198.51.100.7:5000) on nat-core
-1.01s nat sent: 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes on a-nat
-1.01s nat filter: 203.0.113.1:1 > 198.51.100.7:1 ttl 63, 32 bytes on nat-core
-1.015s a delivered: 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes on a-nat`), "\n")
+0s a sent: udp 198.18.1.2:5000 > 203.0.113.1:1 ttl 9, 30 bytes on a-nat
+5ms nat translated: udp 198.51.100.7:5000 > 203.0.113.1:1 ttl 8, 30 bytes (was 198.18.1.2:5000 > 203.0.113.1:1) on a-nat
+5ms nat sent: udp 198.51.100.7:5000 > 203.0.113.1:1 ttl 8, 30 bytes on nat-core
+10ms core sent: udp 198.51.100.7:5000 > 203.0.113.1:1 ttl 7, 30 bytes on s1-core
+15ms s1 delivered: udp 198.51.100.7:5000 > 203.0.113.1:1 ttl 7, 30 bytes on s1-core
+1s s1 sent: udp 203.0.113.1:1 > 198.51.100.7:5000 ttl 64, 31 bytes on s1-core
+1s s1 sent: udp 203.0.113.1:1 > 198.51.100.7:1 ttl 64, 32 bytes on s1-core
+1s s1 sent: udp 203.0.113.1:1 > 192.0.2.1:1 ttl 64, 35 bytes on s1-core
+1.005s core no route: udp 203.0.113.1:1 > 192.0.2.1:1 ttl 64, 35 bytes on s1-core
+1.005s core sent: udp 203.0.113.1:1 > 198.51.100.7:5000 ttl 63, 31 bytes on nat-core
+1.005s core sent: udp 203.0.113.1:1 > 198.51.100.7:1 ttl 63, 32 bytes on nat-core
+1.01s nat translated: udp 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes (was 203.0.113.1:1 > 198.51.100.7:5000) on nat-core
+1.01s nat sent: udp 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes on a-nat
+1.01s nat filter: udp 203.0.113.1:1 > 198.51.100.7:1 ttl 63, 32 bytes on nat-core
+1.015s a delivered: udp 203.0.113.1:1 > 198.18.1.2:5000 ttl 62, 31 bytes on a-nat`), "\n")
 		// Order among flows at one instant is fixed, but it is not the test's.
 		slices.Sort(got)
 		slices.Sort(want)

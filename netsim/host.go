@@ -316,6 +316,10 @@ func (h *Host) receive(p *packet, in *pipe) {
 		h.drop(DropNoRoute, p, in)
 		return
 	}
+	if p.Proto != UDP {
+		h.drop(DropClosed, p, in)
+		return
+	}
 	for _, s := range h.ports[port{dst.Is4(), p.Dst.Port()}] {
 		if a := s.local.Addr(); a == dst || a.IsUnspecified() {
 			h.deliver(s, p, in)

@@ -92,18 +92,30 @@ type NAT struct {
 	uplink   *Link
 	external netip.Addr // IPv4
 	mappings *expiring[endpoints, *mapping]
-	byOuter  map[netip.AddrPort]*mapping
+	byOuter  map[endpoint]*mapping
 	pinholes *expiring[endpoints, struct{}] // outer endpoint and the remotes let in
 	stolen   *expiring[endpoints, struct{}] // outer endpoint and the remote that took it
 	drawn    uint64                         // random ports
 }
 
+// An endpoint is one end of a flow. Each protocol has ports of its own.
+type endpoint struct {
+	proto Protocol
+	netip.AddrPort
+}
+
 // endpoints is an endpoint of the NAT and as much of a remote one as matters.
-type endpoints struct{ local, remote netip.AddrPort }
+type endpoints struct {
+	proto         Protocol
+	local, remote netip.AddrPort
+}
 
 // A mapping joins an internal endpoint to an external one. Without translation
 // they are the same.
-type mapping struct{ inner, outer netip.AddrPort }
+type mapping struct {
+	proto        Protocol
+	inner, outer netip.AddrPort
+}
 
 // NAT adds a NAT. Its first address in [Network.Connect] to the node above is
 // its external one.
@@ -116,8 +128,8 @@ func (n *Network) NAT(name string, cfg NATConfig) *NAT {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t := &NAT{base: n.newBase(name), cfg: cfg, byOuter: make(map[netip.AddrPort]*mapping)}
-	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, func(m *mapping) { delete(t.byOuter, m.outer) })
+	t := &NAT{base: n.newBase(name), cfg: cfg, byOuter: make(map[endpoint]*mapping)}
+	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, func(m *mapping) { delete(t.byOuter, endpoint{m.proto, m.outer}) })
 	t.pinholes = newExpiring[endpoints, struct{}](cfg.Timeout, cfg.MaxMappings, nil)
 	t.stolen = newExpiring[endpoints, struct{}](stealTimeout, cfg.MaxMappings, nil)
 	return t
@@ -214,20 +226,20 @@ func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 // pinhole to the remote. It reports false if a table is full.
 func (t *NAT) outward(p *packet) bool {
 	now := t.net.at
-	key, m := t.find(p.Src, p.Dst)
+	key, m := t.find(p.Proto, p.Src, p.Dst)
 	if m == nil {
-		outer, ok := t.allocate(p.Src, p.Dst)
+		outer, ok := t.allocate(p.Proto, p.Src, p.Dst)
 		if !ok {
 			return false
 		}
-		m = &mapping{inner: p.Src, outer: outer}
+		m = &mapping{proto: p.Proto, inner: p.Src, outer: outer}
 	}
 	if !t.mappings.put(key, m, now) {
 		return false
 	}
-	t.byOuter[m.outer] = m
+	t.byOuter[endpoint{p.Proto, m.outer}] = m
 	p.Src = m.outer
-	return t.pinholes.put(endpoints{m.outer, t.cfg.Filtering.reduce(p.Dst)}, struct{}{}, now)
+	return t.pinholes.put(endpoints{p.Proto, m.outer, t.cfg.Filtering.reduce(p.Dst)}, struct{}{}, now)
 }
 
 // untranslated is the remote under which the one mapping of an endpoint to itself
@@ -237,13 +249,13 @@ var untranslated = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 // find returns the mapping of inner towards remote, or nil and the key to
 // enter a new one under. What was pushed off a stolen port has a mapping of
 // its own, under the whole remote address.
-func (t *NAT) find(inner, remote netip.AddrPort) (endpoints, *mapping) {
+func (t *NAT) find(proto Protocol, inner, remote netip.AddrPort) (endpoints, *mapping) {
 	now := t.net.at
-	general := endpoints{inner, t.cfg.Mapping.reduce(remote)}
+	general := endpoints{proto, inner, t.cfg.Mapping.reduce(remote)}
 	if !t.translates(remote.Addr()) {
 		general.remote = untranslated
 	}
-	own := endpoints{inner, remote}
+	own := endpoints{proto, inner, remote}
 	m, ok := t.mappings.get(general, now)
 	if !t.cfg.StealPorts || !t.translates(remote.Addr()) {
 		return general, m
@@ -255,14 +267,14 @@ func (t *NAT) find(inner, remote netip.AddrPort) (endpoints, *mapping) {
 	if ok {
 		outer = m.outer
 	}
-	if _, stolen := t.stolen.get(endpoints{outer, remote}, now); stolen {
+	if _, stolen := t.stolen.get(endpoints{proto, outer, remote}, now); stolen {
 		return own, nil
 	}
 	return general, m
 }
 
 // allocate returns a free external endpoint for inner towards remote.
-func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
+func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.AddrPort, bool) {
 	if !t.translates(remote.Addr()) {
 		return inner, true
 	}
@@ -276,9 +288,9 @@ func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
 	}
 	for range numNATPorts + 1 { // the first may be a well-known port
 		outer := netip.AddrPortFrom(t.external, num)
-		_, stolen := t.stolen.get(endpoints{outer, remote}, t.net.at)
+		_, stolen := t.stolen.get(endpoints{proto, outer, remote}, t.net.at)
 		kept := t.cfg.Ports == RandomPort && num == inner.Port()
-		if _, used := t.byOuter[outer]; !used && !stolen && !kept {
+		if _, used := t.byOuter[endpoint{proto, outer}]; !used && !stolen && !kept {
 			return outer, true
 		}
 		if num++; num < firstNATPort {
@@ -293,11 +305,11 @@ func (t *NAT) allocate(inner, remote netip.AddrPort) (netip.AddrPort, bool) {
 func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 	now := t.net.at
 	t.mappings.expire(now)
-	m := t.byOuter[p.Dst]
-	_, open := t.pinholes.get(endpoints{p.Dst, t.cfg.Filtering.reduce(p.Src)}, now)
+	m := t.byOuter[endpoint{p.Proto, p.Dst}]
+	_, open := t.pinholes.get(endpoints{p.Proto, p.Dst, t.cfg.Filtering.reduce(p.Src)}, now)
 	if m == nil || !open {
 		if t.cfg.StealPorts && in.link == t.uplink {
-			t.stolen.put(endpoints{p.Dst, p.Src}, struct{}{}, now) // when full, as if it were dropped
+			t.stolen.put(endpoints{p.Proto, p.Dst, p.Src}, struct{}{}, now) // when full, as if it were dropped
 		}
 		t.drop(DropFilter, p, in)
 		return

@@ -380,7 +380,7 @@ func TestPortsExhausted(t *testing.T) {
 		external := netip.MustParseAddr(natAddr)
 		n.mu.Lock()
 		for port := range numNATPorts - 1 { // all but 65535
-			x.nat.byOuter[netip.AddrPortFrom(external, uint16(firstNATPort+port))] = &mapping{}
+			x.nat.byOuter[endpoint{UDP, netip.AddrPortFrom(external, uint16(firstNATPort+port))}] = &mapping{}
 		}
 		n.mu.Unlock()
 		a.send(s.conn.LocalAddr(), "last")

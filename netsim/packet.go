@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,21 +15,98 @@ const (
 	packetOverhead  = 256   // what a queued packet costs in memory beside its bytes
 )
 
-// A Packet is a UDP datagram inside an IP packet.
-type Packet struct {
-	Src, Dst netip.AddrPort
-	HopLimit uint8 // TTL or hop limit
-	ECN      uint8 // the two ECN bits of RFC 3168
-	Data     []byte
+// A Protocol is what an IP packet carries. ICMP stands for ICMPv6, too: the family of
+// the packet tells which it is.
+type Protocol uint8
+
+const (
+	UDP Protocol = iota
+	TCP
+	ICMP
+)
+
+// String returns "udp", "tcp" or "icmp".
+func (p Protocol) String() string {
+	if int(p) < len(protocols) {
+		return protocols[p].name
+	}
+	return fmt.Sprintf("protocol %d", uint8(p))
 }
 
+var protocols = [...]struct {
+	name   string
+	header int // bytes
+}{UDP: {"udp", 8}, TCP: {"tcp", 20}, ICMP: {"icmp", 8}}
+
+// A Packet is a UDP datagram, a TCP segment or an ICMP error inside an IP packet.
+type Packet struct {
+	Proto    Protocol
+	Src, Dst netip.AddrPort // ICMP: without ports
+	HopLimit uint8          // TTL or hop limit
+	ECN      uint8          // the two ECN bits of RFC 3168
+	TCP      TCPHeader      // where Proto is TCP
+	ICMP     *ICMPMessage   // where Proto is ICMP; shared by copies, never changed
+	Data     []byte         // ICMP: none, as the message says what it quotes
+}
+
+// A TCPHeader is what a simulated TCP segment says (RFC 9293 §3.1). There are no
+// options: what they would say is in Window, which needs no scaling.
+type TCPHeader struct {
+	Seq, Ack uint32
+	Flags    TCPFlags
+	Window   uint32 // bytes
+}
+
+// TCPFlags are the control bits, where they are on the wire.
+type TCPFlags uint8
+
+const (
+	FIN TCPFlags = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+)
+
+// An ICMPType is a kind of ICMP error.
+type ICMPType uint8
+
+const (
+	PacketTooBig    ICMPType = iota // RFC 1191 §4, RFC 4443 §3.2
+	TimeExceeded                    // RFC 792, RFC 4443 §3.3
+	PortUnreachable                 // RFC 792, RFC 4443 §3.1
+	AdminProhibited                 // RFC 1812 §5.2.7.1, RFC 4443 §3.1
+)
+
+// An ICMPMessage is an ICMP error about a packet.
+type ICMPMessage struct {
+	Type  ICMPType
+	MTU   int // PacketTooBig: the most that would have passed, in bytes of IP packet
+	Quote Quote
+}
+
+// A Quote says which packet an error is about, as it was where the error arose.
+type Quote struct {
+	Proto    Protocol
+	Src, Dst netip.AddrPort
+	Seq      uint32 // TCP
+}
+
+// quoteSize is what an error quotes of the packet: an IP header and 8 bytes (RFC 792),
+// here for either family.
+const quoteSize = 28
+
 // Size returns the bytes of the whole IP packet: a 20-byte IPv4 or 40-byte
-// IPv6 header, the 8-byte UDP header and the data.
+// IPv6 header, the header of the protocol and the data.
 func (p *Packet) Size() int {
-	if p.Dst.Addr().Is4() {
-		return 28 + len(p.Data)
+	n := protocols[p.Proto].header + len(p.Data)
+	if p.Proto == ICMP {
+		n += quoteSize
 	}
-	return 48 + len(p.Data)
+	if p.Dst.Addr().Is4() {
+		return 20 + n
+	}
+	return 40 + n
 }
 
 // A stage is what happens next to a packet on a pipe.
@@ -44,7 +122,7 @@ const (
 // the schedule) or a socket's receive queue.
 type packet struct {
 	Packet
-	flow  uint64 // hash of Src and Dst
+	flow  uint64 // hash of Proto, Src and Dst
 	pipe  *pipe
 	stage stage
 	seq   uint64  // order of scheduling, the last tie-breaker
@@ -65,7 +143,7 @@ func newPacket(q Packet) *packet {
 
 // release gives p back. The caller no longer holds it.
 func (p *packet) release() {
-	p.Data, p.pipe, p.next = nil, nil, nil
+	p.Data, p.ICMP, p.pipe, p.next = nil, nil, nil, nil
 	packetPool.Put(p)
 }
 
@@ -85,7 +163,7 @@ func (p *packet) forward() bool {
 // setFlow computes the flow after Src or Dst has changed.
 func (p *packet) setFlow() {
 	s, d := p.Src.Addr().As16(), p.Dst.Addr().As16()
-	p.flow = mix(uint64(p.Src.Port())<<16|uint64(p.Dst.Port()),
+	p.flow = mix(uint64(p.Proto)<<32|uint64(p.Src.Port())<<16|uint64(p.Dst.Port()),
 		binary.BigEndian.Uint64(s[:8]), binary.BigEndian.Uint64(s[8:]),
 		binary.BigEndian.Uint64(d[:8]), binary.BigEndian.Uint64(d[8:]))
 }
