@@ -33,8 +33,9 @@ type Network struct {
 	room    sync.Cond  // pending was taken
 	closed  bool
 	at      time.Duration // the instant being simulated
-	wakeAt  time.Duration // when the goroutine will look at queue
+	wakeAt  time.Duration // when the goroutine will look at queue and timers
 	queue   schedule
+	timers  timers
 	seq     uint64
 	pipes   uint64
 	nodes   uint64

@@ -84,7 +84,7 @@ func (n *Network) now() time.Duration { return time.Since(n.start) }
 
 // kick wakes the goroutine if there is something to do before it would wake.
 func (n *Network) kick() {
-	if len(n.pending) == 0 && (len(n.queue) == 0 || n.queue[0].at >= n.wakeAt) {
+	if len(n.pending) == 0 && n.next() >= n.wakeAt {
 		return
 	}
 	select {
@@ -146,12 +146,17 @@ func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event)
 	n.wakeAt = awake
 	now := n.now()
 	for range quantum {
-		if call != nil || len(n.queue) == 0 || n.queue[0].at > now {
+		at := n.next()
+		if call != nil || at > now {
 			break
 		}
-		n.at = n.queue[0].at
-		p := n.queue.pop()
-		call = p.pipe.advance(p)
+		n.at = at
+		if len(n.queue) > 0 && n.queue[0].at == at {
+			p := n.queue.pop()
+			call = p.pipe.advance(p)
+		} else {
+			n.fire()
+		}
 	}
 	if trace = n.trace; trace != nil {
 		events, n.pending, n.spare = n.pending, n.spare[:0], n.pending
@@ -159,10 +164,7 @@ func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event)
 		n.pending = nil
 	}
 	n.room.Broadcast()
-	n.wakeAt = forever
-	if len(n.queue) > 0 {
-		n.wakeAt = n.queue[0].at
-	}
+	n.wakeAt = n.next()
 	if call != nil || len(events) > 0 || n.wakeAt <= now {
 		n.wakeAt = awake // it comes back at once
 		return 0, events, trace, call
