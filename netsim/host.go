@@ -22,6 +22,7 @@ type Host struct {
 	ports    map[port][]*socket // by the port they are bound to
 	joined   []*socket          // those of ListenMulticast
 	nextPort uint16
+	tcp      tcpStack
 	watchers map[chan struct{}]struct{}
 }
 
@@ -43,6 +44,7 @@ func (n *Network) Host(name string) *Host {
 	defer n.mu.Unlock()
 	h := &Host{base: n.newBase(name), ports: make(map[port][]*socket)}
 	h.nextPort = uint16(mix(n.cfg.Seed, h.id)) // any: freePort brings it into range
+	h.tcp.nextPort = h.nextPort
 	h.lo = n.newLink(h, h, LinkConfig{MTU: maxMTU})
 	n.hosts = append(n.hosts, h)
 	return h
@@ -316,12 +318,16 @@ func (h *Host) receive(p *packet, in *pipe) {
 		h.drop(DropNoRoute, p, in)
 		return
 	}
-	if p.Proto != UDP {
+	switch p.Proto {
+	case TCP:
+		h.receiveTCP(p, in)
+		return
+	case ICMP:
 		h.drop(DropClosed, p, in)
 		return
 	}
 	for _, s := range h.ports[port{dst.Is4(), p.Dst.Port()}] {
-		if a := s.local.Addr(); a == dst || a.IsUnspecified() {
+		if a := s.local.Addr(); (a == dst || a.IsUnspecified()) && (!s.remote.IsValid() || s.remote == p.Src) {
 			h.deliver(s, p, in)
 			return
 		}

@@ -37,7 +37,7 @@ func (h *Host) join(ifname string, group netip.AddrPort) (*socket, error) {
 	case !h.ifaces[n].source(a).IsValid():
 		return nil, os.NewSyscallError("setsockopt", syscall.EADDRNOTAVAIL)
 	}
-	s := &socket{host: h, local: group, iface: h.ifaces[n]}
+	s := &socket{host: h, local: group, iface: h.ifaces[n], limit: h.net.cfg.ReceiveBuffer}
 	s.ready.L = &s.mu
 	h.joined = append(h.joined, s)
 	return s, nil

@@ -49,12 +49,13 @@ type Packet struct {
 	Data     []byte         // ICMP: none, as the message says what it quotes
 }
 
-// A TCPHeader is what a simulated TCP segment says (RFC 9293 §3.1). There are no
-// options: what they would say is in Window, which needs no scaling.
+// A TCPHeader is what a simulated TCP segment says (RFC 9293 §3.1). Window needs no
+// scaling, and there is one option.
 type TCPHeader struct {
 	Seq, Ack uint32
 	Flags    TCPFlags
 	Window   uint32 // bytes
+	MSS      uint16 // the option of a SYN: the most data that a segment to its sender may hold; 0: not sent
 }
 
 // TCPFlags are the control bits, where they are on the wire.
@@ -96,10 +97,15 @@ type Quote struct {
 // here for either family.
 const quoteSize = 28
 
+const mssOption = 4 // bytes
+
 // Size returns the bytes of the whole IP packet: a 20-byte IPv4 or 40-byte
 // IPv6 header, the header of the protocol and the data.
 func (p *Packet) Size() int {
 	n := protocols[p.Proto].header + len(p.Data)
+	if p.TCP.MSS != 0 {
+		n += mssOption
+	}
 	if p.Proto == ICMP {
 		n += quoteSize
 	}
@@ -161,9 +167,12 @@ func (p *packet) forward() bool {
 }
 
 // setFlow computes the flow after Src or Dst has changed.
-func (p *packet) setFlow() {
+func (p *packet) setFlow() { p.flow = p.Packet.hash() }
+
+// hash returns a hash of the flow: of Proto, Src and Dst.
+func (p *Packet) hash() uint64 {
 	s, d := p.Src.Addr().As16(), p.Dst.Addr().As16()
-	p.flow = mix(uint64(p.Proto)<<32|uint64(p.Src.Port())<<16|uint64(p.Dst.Port()),
+	return mix(uint64(p.Proto)<<32|uint64(p.Src.Port())<<16|uint64(p.Dst.Port()),
 		binary.BigEndian.Uint64(s[:8]), binary.BigEndian.Uint64(s[8:]),
 		binary.BigEndian.Uint64(d[:8]), binary.BigEndian.Uint64(d[8:]))
 }

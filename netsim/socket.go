@@ -23,10 +23,16 @@ type socket struct {
 	local netip.AddrPort // of ListenMulticast: the group
 	iface *iface         // where it has joined the group; nil: an ordinary socket
 
+	// Of a [PacketConn] only. They are set before anybody else knows of it.
+	both   bool           // an unspecified address stands for those of IPv4, too
+	remote netip.AddrPort // nobody else is heard; zero: all are
+
 	mu         sync.Mutex // guards all below; taken after the network's
 	ready      sync.Cond  // head or closed was set
 	head, tail *packet    // the receive queue
 	queued     int        // its cost
+	limit      int        // of queued
+	expired    bool       // the read deadline of a PacketConn has passed
 	closed     bool
 }
 
@@ -34,14 +40,16 @@ type socket struct {
 func (h *Host) ListenUDP(laddr netip.AddrPort) (underlay.UDPConn, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	s, err := h.bind(laddr)
+	s, err := h.bind(laddr, false)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(laddr), Err: err}
 	}
 	return s, nil
 }
 
-func (h *Host) bind(laddr netip.AddrPort) (*socket, error) {
+// bind opens a socket; both has it receive IPv4, too, at an IPv6 address that is
+// unspecified.
+func (h *Host) bind(laddr netip.AddrPort, both bool) (*socket, error) {
 	a := laddr.Addr()
 	switch {
 	case h.net.closed:
@@ -53,21 +61,34 @@ func (h *Host) bind(laddr netip.AddrPort) (*socket, error) {
 	}
 	num := laddr.Port()
 	if num == 0 {
-		num = h.freePort(a)
+		num = h.freePort(a, both)
 	}
-	if num == 0 || h.taken(a, num) {
+	if num == 0 || h.taken(a, num, both) {
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
-	s := &socket{host: h, local: netip.AddrPortFrom(a, num)}
+	s := &socket{host: h, local: netip.AddrPortFrom(a, num), limit: h.net.cfg.ReceiveBuffer, both: both}
 	s.ready.L = &s.mu
-	h.ports[s.port()] = append(h.ports[s.port()], s)
+	for _, p := range s.ports() {
+		h.ports[p] = append(h.ports[p], s)
+	}
 	return s, nil
 }
 
-func (s *socket) port() port { return port{s.local.Addr().Is4(), s.local.Port()} }
+// ports returns where the host is to look for s.
+func (s *socket) ports() []port {
+	ps := []port{{s.local.Addr().Is4(), s.local.Port()}}
+	if s.both {
+		ps = append(ps, port{true, s.local.Port()})
+	}
+	return ps
+}
 
-// taken reports whether a socket excludes a binding to a and num.
-func (h *Host) taken(a netip.Addr, num uint16) bool {
+// taken reports whether a socket excludes a binding to a and num, or to num of both
+// families.
+func (h *Host) taken(a netip.Addr, num uint16, both bool) bool {
+	if both && len(h.ports[port{true, num}]) > 0 {
+		return true
+	}
 	return slices.ContainsFunc(h.ports[port{a.Is4(), num}], func(s *socket) bool {
 		b := s.local.Addr()
 		return a == b || a.IsUnspecified() || b.IsUnspecified()
@@ -75,11 +96,11 @@ func (h *Host) taken(a netip.Addr, num uint16) bool {
 }
 
 // freePort returns the next free dynamic port, or 0.
-func (h *Host) freePort(a netip.Addr) uint16 {
+func (h *Host) freePort(a netip.Addr, both bool) uint16 {
 	for range numDynamicPorts {
 		num := uint16(firstDynamicPort + int(h.nextPort)%numDynamicPorts)
 		h.nextPort = num - firstDynamicPort + 1
-		if !h.taken(a, num) {
+		if !h.taken(a, num, both) {
 			return num
 		}
 	}
@@ -122,7 +143,7 @@ func (s *socket) write(d *underlay.Datagram) error {
 		segment = d.SegmentSize
 	}
 	switch {
-	case !dst.IsValid() || d.Addr.Port() == 0 || dst.Is4() != s.local.Addr().Is4() || dst.Is4In6(),
+	case !dst.IsValid() || d.Addr.Port() == 0 || dst.Is4() != s.local.Addr().Is4() && !s.both || dst.Is4In6(),
 		d.SegmentSize < 0 || segment > 0 && (len(d.Data)+segment-1)/segment > underlay.MaxSegments:
 		return os.NewSyscallError("sendmsg", syscall.EINVAL)
 	case len(d.Data) > maxPayload:
@@ -168,7 +189,7 @@ func (s *socket) write(d *underlay.Datagram) error {
 func (h *Host) deliver(s *socket, p *packet, in *pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queued+p.cost() > h.net.cfg.ReceiveBuffer {
+	if s.queued+p.cost() > s.limit {
 		h.drop(DropBuffer, p, in)
 		return
 	}
@@ -203,11 +224,14 @@ func (s *socket) ReadBatch(ds []underlay.Datagram) (int, error) {
 func (s *socket) take(limit int) (*packet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.head == nil && !s.closed && limit > 0 {
+	for s.head == nil && !s.closed && !s.expired && limit > 0 {
 		s.ready.Wait()
 	}
 	if s.closed {
 		return nil, net.ErrClosed
+	}
+	if s.expired {
+		return nil, os.ErrDeadlineExceeded
 	}
 	if limit == 0 {
 		return nil, nil
@@ -238,11 +262,11 @@ func (s *socket) Close() error {
 		s.shut()
 		return nil
 	}
-	left := slices.DeleteFunc(h.ports[s.port()], func(t *socket) bool { return t == s })
-	if len(left) == 0 {
-		delete(h.ports, s.port())
-	} else {
-		h.ports[s.port()] = left
+	for _, p := range s.ports() {
+		left := slices.DeleteFunc(h.ports[p], func(t *socket) bool { return t == s })
+		if h.ports[p] = left; len(left) == 0 {
+			delete(h.ports, p)
+		}
 	}
 	s.shut()
 	return nil
@@ -269,4 +293,5 @@ func (h *Host) closeSockets() {
 	}
 	clear(h.ports)
 	h.joined = nil
+	h.closeTCP()
 }
