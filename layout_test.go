@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun", "internal/vault"},
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},
+	"netsim/pionnet":               {"netsim", "underlay"},
 	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "internal/snload", "cmd/..."},
 }
 
@@ -54,6 +55,7 @@ var wrapped = map[string]string{
 	"github.com/fxamacker/cbor/v2":        "identity",
 	"github.com/mr-tron/base58":           "identity",
 	"github.com/pion/stun/v3":             "internal/stun",
+	"github.com/pion/transport":           "netsim/pionnet",
 	"go.etcd.io/bbolt":                    "internal/vault",
 	"github.com/prometheus/client_golang": "cmd/...",
 	"github.com/spf13/cobra":              "cmd/...",

@@ -200,6 +200,9 @@ func (c *PacketConn) SetReadBuffer(bytes int) error {
 	return nil
 }
 
+// SetWriteBuffer does nothing: what is sent leaves at once.
+func (c *PacketConn) SetWriteBuffer(int) error { return nil }
+
 // udpAddr returns an address in the shape of package net, or nil for none.
 func udpAddr(a netip.AddrPort) net.Addr {
 	if !a.IsValid() {

@@ -166,6 +166,7 @@ func (h *Host) newTCP(local, remote netip.AddrPort, state tcpState) *TCPConn {
 	c.out = timer{net: n, key: key, f: c.output}
 	c.alarm = timer{net: n, key: key + 1, f: c.expire}
 	c.rx.late = timer{net: n, key: key + 2, f: c.acknowledge}
+	c.alive = tcpKeepalive{period: keepalivePeriod, timer: timer{net: n, key: key + 3, f: c.keepAlive}}
 	c.readBy.init(n, c.changed.Broadcast)
 	c.writeBy.init(n, c.changed.Broadcast)
 	c.rx.limit, c.tx.limit = n.cfg.ReceiveBuffer, tcpSendBuffer

@@ -32,6 +32,7 @@ type TCPConn struct {
 	rx       tcpReceiver
 	out      timer // has what there is to send leave
 	alarm    timer // retransmission, probes, TIME-WAIT
+	alive    tcpKeepalive
 	readBy   deadline
 	writeBy  deadline
 }
@@ -50,7 +51,7 @@ func (c *TCPConn) end(err error) {
 	if c.err == nil {
 		c.err = err
 	}
-	for _, t := range []*timer{&c.out, &c.alarm, &c.rx.late} {
+	for _, t := range []*timer{&c.out, &c.alarm, &c.rx.late, &c.alive.timer} {
 		t.disarm()
 	}
 	if l := c.listener; l != nil {

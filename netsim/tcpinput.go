@@ -49,6 +49,7 @@ func (c *TCPConn) yields(t *TCPHeader) bool {
 // input takes a segment for the connection (RFC 9293 §3.10.7).
 func (c *TCPConn) input(p *packet) {
 	t := &p.TCP
+	c.alive.hear(c.host.net.at)
 	if c.state == tcpSynSent {
 		c.inputSynSent(t)
 		return
