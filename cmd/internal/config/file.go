@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/bdtnet/bdt/cmd/internal/spelling"
 )
 
 // maxFile is the largest configuration file, in bytes.
@@ -154,7 +156,7 @@ func (r *reader) unknown(p *ast.MappingValueNode, name string) error {
 	for i, s := range r.table {
 		known[i] = s.Name
 	}
-	if meant := nearest(name, known); meant != "" {
+	if meant := spelling.Nearest(name, known); meant != "" {
 		return r.errorf(p.Key, "there is no setting %q; is %q meant?", name, meant)
 	}
 	return r.errorf(p.Key, "there is no setting %q; 'bdt config show' lists all", name)

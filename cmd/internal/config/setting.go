@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/bdtnet/bdt/cmd/internal/spelling"
 )
 
 // A Setting is something that can be configured.
@@ -167,7 +169,7 @@ func (t Table) Unknown(environ []string, others ...string) []Guess {
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
 		if strings.HasPrefix(name, Prefix) && value != "" && !slices.Contains(known, name) {
-			list = append(list, Guess{name, nearest(name, known)})
+			list = append(list, Guess{name, spelling.Nearest(name, known)})
 		}
 	}
 	return list
@@ -175,37 +177,3 @@ func (t Table) Unknown(environ []string, others ...string) []Guess {
 
 // A Guess is a name that is not known, and the known one that may be meant.
 type Guess struct{ Name, Meant string }
-
-// nearest returns the word of a list that is fewest edits away from s, if those are
-// at most a third of it; else nothing.
-func nearest(s string, list []string) string {
-	best, least := "", len(s)/3+1
-	for _, w := range list {
-		if d := distance(s, w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance is the number of bytes to insert, remove or replace to get from a to b
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
-}
