@@ -4,8 +4,11 @@ package spelling
 // Nearest returns the word of a list that is fewest edits away from s, if those are
 // at most a third of it; else nothing.
 func Nearest(s string, list []string) string {
-	best, least := "", len(s)/3+1
+	best, least := "", min(len(s)/3+1, 10)
 	for _, w := range list {
+		if len(s)-len(w) >= least {
+			continue // as it would be, after long work
+		}
 		if d := distance(s, w); d < least {
 			best, least = w, d
 		}
@@ -13,24 +16,28 @@ func Nearest(s string, list []string) string {
 	return best
 }
 
-// distance is the number of bytes to insert, remove or replace to get from a to b
-// (Levenshtein).
+// distance is the number of bytes to insert, remove or replace, and of neighbours to
+// exchange, to get from a to b (the optimal string alignment of Damerau and Levenshtein).
 func distance(a, b string) int {
+	var before []int
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			d := diagonal
+			replace := row[j]
 			if a[i] != b[j] {
-				d++
+				replace++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, diagonal+1)
+			next[j+1] = min(next[j]+1, row[j+1]+1, replace)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

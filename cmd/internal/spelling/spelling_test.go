@@ -7,6 +7,7 @@ func TestNearest(t *testing.T) {
 	for _, tc := range []struct{ in, want string }{
 		{"lisen", "listen"},
 		{"listne", "listen"},
+		{"kye", "key"},
 		{"limit", "limits"},
 		{"kex", "key"},
 		{"ke", ""},

@@ -1,0 +1,123 @@
+package scenario_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
+	"github.com/bdtnet/bdt/netsim"
+)
+
+// small is a scenario to which tests add.
+const small = `nodes:
+  internet: router
+  sn: host
+  home: {nat: {filtering: address-dependent, timeout: 30s, max-mappings: 100}}
+  alice: host
+  bob: host
+links:
+  - {from: sn, to: internet, addrs: [203.0.113.1, '2001:db8::1'], delay: 5ms}
+  - {from: home, to: internet, addrs: 198.51.100.1, loss: 2%, rate: 50Mbit, queue: 64KiB}
+  - {from: alice, to: home}
+  - {from: bob, to: home}
+supernodes:
+  sn:
+devices:
+  alice:
+  bob: {host: bob, serve: echo, keepalive: 10s}
+`
+
+func TestParse(t *testing.T) {
+	f, err := scenario.Parse("x.yaml", []byte(small+`
+steps:
+  - dial: alice to bob
+    expect: {path: [lan, direct], within: 1.5s}
+  - at: 10s
+    cut: {link: home-internet, for: 2s}
+  - set: {link: home-internet, loss: 0.5, mtu: 1280}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Seed != 1 || f.Limit != time.Hour || len(f.Nodes) != 5 || len(f.Links) != 4 || len(f.Steps) != 3 {
+		t.Errorf("%+v", f)
+	}
+	home, _ := f.Node("home")
+	if want := (netsim.NATConfig{Filtering: netsim.AddressDependent, Timeout: 30 * time.Second, MaxMappings: 100}); home.NAT != want || home.Line != 4 {
+		t.Errorf("%+v", home)
+	}
+	l, _ := f.Link("home-internet")
+	if want := (netsim.LinkConfig{Loss: 0.02, Rate: 50e6, Queue: 64 << 10}); l.Config != want {
+		t.Errorf("%+v", l)
+	}
+	for name, want := range map[string]string{"alice-home": "198.18.1.2/24", "bob-home": "198.18.1.3/24"} {
+		if l, _ := f.Link(name); len(l.Addrs) != 1 || l.Addrs[0] != want {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if d, _ := f.Device("bob"); d.Host != "bob" || d.KeepAlive != 10*time.Second || len(d.Serve) != 1 {
+		t.Errorf("%+v", d)
+	}
+	dial, cut, set := f.Steps[0], f.Steps[1], f.Steps[2]
+	if dial.Do != scenario.DoDial || dial.From != "alice" || dial.To != "bob" || dial.Expect.Within != 1500*time.Millisecond || len(dial.Expect.Paths) != 2 {
+		t.Errorf("%+v", dial)
+	}
+	if !cut.Timed || cut.At != 10*time.Second || cut.For != 2*time.Second || cut.Target != "home-internet" {
+		t.Errorf("%+v", cut)
+	}
+	if got := scenario.Override(l.Config, set.Config, set.Changes); got != (netsim.LinkConfig{Loss: 0.5, Rate: 50e6, Queue: 64 << 10, MTU: 1280}) {
+		t.Errorf("%+v of %+v", got, set)
+	}
+}
+
+// Every error says where, and what to write instead.
+func TestParseErrors(t *testing.T) {
+	for _, tc := range []struct{ text, want string }{
+		{"", "x.yaml: there is nothing in it; 'netsim init' writes a sample"},
+		{"# nothing", "x.yaml: there is nothing in it"},
+		{"a: [", "x.yaml:1:4: "},
+		{"nodes: x", `x.yaml:1:8: nodes is written as 'key: value', one a line, or as {key: value, …}, not as "x"`},
+		{"node: {}", `x.yaml:1:1: a scenario has no key "node"; is "nodes" meant?`},
+		{"nodes: {a: host}", `a scenario needs "links"; add 'links: list of links'`},
+		{"nodes: {a: hots}\nlinks: []", `x.yaml:1:12: here "hots" means nothing; is "host" meant?`},
+		{"nodes: {a: nat}\nlinks: []", `write it like {nat: port-restricted}`},
+		{"nodes: {a: {nat: {filter: x}}}\nlinks: []", `x.yaml:1:19: a NAT has no key "filter"; is "filtering" meant?`},
+		{"nodes: {-a: host}\nlinks: []", `"-a" is no name`},
+		{"nodes: {a: host, a: host}\nlinks: []", `mapping key "a" already defined at [1:9]`},
+		{"nodes: {a: &x host}\nlinks: []", "an alias or anchor"},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: c}]", `x.yaml:2:9: there is no node "c"; there are a, b`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a}]", `a link needs "to"; add 'to: node'`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, delay: 5}]", `"5" is no duration; write it like 250ms`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, loss: 5}]", `"5" is no share in 0 to 100%; write it like 2% or 0.02`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, rate: fast}]", `"fast" is no rate; write it like 512kbit`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: 127.0.0.1}]", `127.0.0.1 cannot be the address of a node`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: here}]", `"here" is no address`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b}, {from: b, to: a}]", `go in a circle`},
+		{"nodes: {a: host, b: host}\nlinks: []", `"a" and "b" both have nothing above`},
+		{"nodes: {a: host, b: router}\nlinks: [{from: a, to: b}]", `x.yaml:2:1: the host "a" needs an address; add 'addrs: …'`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: 192.0.2.1}, {from: a, to: b, addrs: 192.0.2.2}]", `there are two links called "a-b"`},
+		{small + "steps:\n  - dail: alice to bob", `x.yaml:18:5: a step has no key "dail"; is "dial" meant?`},
+		{small + "steps:\n  - dial: alice bob", `"alice bob" does not say who and whom; write it like 'alice to bob'`},
+		{small + "steps:\n  - dial: alice to rob", `there is no device "rob"; is "bob" meant?`},
+		{small + "steps:\n  - dial: bob to bob", `"bob" cannot dial itself`},
+		{small + "steps:\n  - at: 5s", `the step does nothing; there are dial, call`},
+		{small + "steps:\n  - dial: alice to bob\n    cut: home-internet", `a step does one thing`},
+		{small + "steps:\n  - transfer: alice to bob", `write it like transfer: {from: …, to: …, size: …}`},
+		{small + "steps:\n  - cut: home-internt", `there is no link "home-internt"; is "home-internet" meant?`},
+		{small + "steps:\n  - reboot: alice", `"alice" is a host, which cannot stand here; there are internet, home`},
+		{small + "steps:\n  - dial: alice to bob\n    expect: {path: straight}", `here "straight" means nothing; there are lan, direct, punched, relayed, none`},
+		{small + "steps:\n  - dial: alice to bob\n    expect: {path: [none, lan]}", `none stands alone`},
+		{small + "steps:\n  - dial: alice to bob\n    expect: {within: 0s}", `nothing takes no time`},
+		{small + "steps:\n  - load: {devices: alice, do: ping}", `"alice" is no group of light devices`},
+		{small + "steps:\n  - set: {link: home-internet, speed: 5}", `the step set has no key "speed"`},
+		{small + "---\nx: y", "a second document"},
+		{strings.Repeat("[", 200), "brackets stand too deep"},
+		{strings.Repeat("#", 1<<20+1), "more than 1048576 bytes"},
+	} {
+		_, err := scenario.Parse("x.yaml", []byte(tc.text))
+		if err == nil || !strings.HasPrefix(err.Error(), "x.yaml:") || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%.80q: %v, want %s", tc.text[max(0, len(tc.text)-80):], err, tc.want)
+		}
+	}
+}
