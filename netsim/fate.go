@@ -11,12 +11,17 @@ type Fate uint8
 
 // The fates of a packet on a link come first, then those at a node.
 const (
-	Sent      Fate = iota // entered a link
-	Tampered              // was taken off a link by its tamper function
-	DropDown              // the link was down
-	DropMTU               // larger than the link's MTU
-	DropLoss              // lost at random
-	DropQueue             // the link's queue was full
+	Sent       Fate = iota // entered a link
+	Tampered               // was taken off a link by its tamper function
+	DropDown               // the link was down, or the node at its end was restarting
+	DropMTU                // larger than the link's MTU
+	DropLoss               // lost at random, alone or in a burst
+	DropQueue              // the link's queue was full
+	DropCoDel              // waited too long in the link's queue (RFC 8289)
+	Marked                 // the same, but was marked as such (RFC 3168) and goes on
+	Reordered              // was held back
+	Corrupted              // a bit was turned over
+	Duplicated             // is a copy that the link made
 
 	Delivered   // entered the receive queue of a socket
 	Translated  // passed a NAT or firewall
@@ -27,12 +32,14 @@ const (
 	DropClosed  // no socket was bound to the destination
 	DropBuffer  // the socket's receive queue was full
 
+	DropChecksum // a bit was wrong, as the checksum told
+
 	numFates
 )
 
 var fateNames = [numFates]string{
-	"sent", "tampered", "down", "mtu", "loss", "queue",
-	"delivered", "translated", "ttl", "no route", "filter", "full", "closed", "buffer",
+	"sent", "tampered", "down", "mtu", "loss", "queue", "codel", "marked", "reordered", "corrupted", "duplicated",
+	"delivered", "translated", "ttl", "no route", "filter", "full", "closed", "buffer", "checksum",
 }
 
 // String returns a short name, such as "loss".
@@ -51,7 +58,7 @@ type Stats struct {
 
 func (s *Stats) add(f Fate, p *packet) {
 	s.Packets[f]++
-	s.Bytes[f] += uint64(p.Size())
+	s.Bytes[f] += uint64(p.size)
 }
 
 // An Event is one fate of one packet.
@@ -90,13 +97,14 @@ func (n *Network) Trace(f func(Event)) {
 	n.trace = f
 }
 
-// event queues the fate of p for the trace function.
-func (n *Network) event(f Fate, node *base, l *Link, p *packet, oldSrc, oldDst netip.AddrPort) {
+// event counts the fate of p in, and queues it for the trace function.
+func (n *Network) event(f Fate, node *base, on *pipe, p *packet, oldSrc, oldDst netip.AddrPort) {
+	n.addHash(n.at, f, on, p)
 	if n.trace == nil {
 		return
 	}
 	n.pending = append(n.pending, Event{
-		Time: n.at, Fate: f, Node: node.name, Link: l, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
-		OldSrc: oldSrc, OldDst: oldDst, HopLimit: p.HopLimit, ECN: p.ECN, Size: p.Size(),
+		Time: n.at, Fate: f, Node: node.name, Link: on.link, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
+		OldSrc: oldSrc, OldDst: oldDst, HopLimit: p.HopLimit, ECN: p.ECN, Size: p.size,
 	})
 }

@@ -127,7 +127,7 @@ func TestFateNames(t *testing.T) {
 			seen[s] = true
 		}
 	}
-	if got := fmt.Sprint(numFates); got != "fate 14" {
+	if got := fmt.Sprint(numFates); got != fmt.Sprintf("fate %d", uint8(numFates)) {
 		t.Errorf("unknown fate is called %q", got)
 	}
 }

@@ -23,6 +23,7 @@ type Host struct {
 	joined   []*socket          // those of ListenMulticast
 	nextPort uint16
 	tcp      tcpStack
+	pmtu     *expiring[netip.Addr, int] // by destination, as PacketTooBig told
 	watchers map[chan struct{}]struct{}
 }
 
@@ -45,7 +46,8 @@ func (n *Network) Host(name string) *Host {
 	h := &Host{base: n.newBase(name), ports: make(map[port][]*socket)}
 	h.nextPort = uint16(mix(n.cfg.Seed, h.id)) // any: freePort brings it into range
 	h.tcp.nextPort = h.nextPort
-	h.lo = n.newLink(h, h, LinkConfig{MTU: maxMTU})
+	lo := LinkConfig{MTU: maxMTU}
+	h.lo = n.newLink(h, h, lo, lo)
 	n.hosts = append(n.hosts, h)
 	return h
 }
@@ -215,7 +217,7 @@ func (h *Host) Interfaces() ([]underlay.Interface, error) {
 	}}
 	for n, i := range h.ifaces {
 		all = append(all, underlay.Interface{
-			Name: h.ifname(i), Index: n + 2, MTU: i.out.link.cfg.MTU, Up: !i.out.link.isDown,
+			Name: h.ifname(i), Index: n + 2, MTU: i.out.cfg.MTU, Up: !i.out.link.isDown,
 			Prefixes: slices.Clone(i.prefixes),
 		})
 	}
@@ -307,6 +309,10 @@ func (i *iface) source(dst netip.Addr) (src netip.Addr) {
 
 func (h *Host) receive(p *packet, in *pipe) {
 	dst := p.Dst.Addr()
+	if p.damaged {
+		h.drop(DropChecksum, p, in)
+		return
+	}
 	if dst.IsMulticast() {
 		if !h.toGroup(p, in, in) {
 			h.record(DropClosed, p, in)
@@ -323,7 +329,7 @@ func (h *Host) receive(p *packet, in *pipe) {
 		h.receiveTCP(p, in)
 		return
 	case ICMP:
-		h.drop(DropClosed, p, in)
+		h.receiveICMP(p, in)
 		return
 	}
 	for _, s := range h.ports[port{dst.Is4(), p.Dst.Port()}] {
@@ -332,5 +338,5 @@ func (h *Host) receive(p *packet, in *pipe) {
 			return
 		}
 	}
-	h.drop(DropClosed, p, in)
+	h.unreachable(p, in)
 }

@@ -301,8 +301,8 @@ func TestSetMTU(t *testing.T) {
 		p.up(big)
 		p.z.want(big)
 		for mtu, want := range map[int]int{-1: 68, 0: 68, 1 << 20: 65535} {
-			if p.link.SetMTU(mtu); p.link.cfg.MTU != want {
-				t.Errorf("MTU %d became %d, want %d", mtu, p.link.cfg.MTU, want)
+			if p.link.SetMTU(mtu); p.link.up.cfg.MTU != want {
+				t.Errorf("MTU %d became %d, want %d", mtu, p.link.up.cfg.MTU, want)
 			}
 		}
 	})
@@ -503,12 +503,12 @@ func TestFlowsAreBounded(t *testing.T) {
 	for flow := range uint64(maxFlows) {
 		pi.draw(flow)
 	}
-	if len(pi.ordinals) != maxFlows {
-		t.Fatalf("%d flows", len(pi.ordinals))
+	if len(pi.flows) != maxFlows {
+		t.Fatalf("%d flows", len(pi.flows))
 	}
 	pi.draw(maxFlows) // starts again
-	if len(pi.ordinals) != 1 || pi.draw(0) == first {
-		t.Fatalf("%d flows, or the fates repeat", len(pi.ordinals))
+	if len(pi.flows) != 1 || pi.draw(0) == first {
+		t.Fatalf("%d flows, or the fates repeat", len(pi.flows))
 	}
 }
 
@@ -522,7 +522,7 @@ func TestLinkConfig(t *testing.T) {
 		}
 	}
 	c, err := LinkConfig{Rate: 8e6}.normalize()
-	if want := (LinkConfig{Rate: 8e6, Queue: 100_000, MTU: 1500}); err != nil || c != want {
+	if want := (LinkConfig{Rate: 8e6, Queue: 100_000, ReorderBy: 10 * time.Millisecond, MTU: 1500}); err != nil || c != want {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if c, _ = (LinkConfig{Rate: 64000}).normalize(); c.Queue != 32<<10 {

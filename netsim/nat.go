@@ -189,7 +189,8 @@ func (t *NAT) receive(p *packet, in *pipe) {
 	case out == nil:
 		t.drop(DropNoRoute, p, in)
 	case !p.forward():
-		t.drop(DropTTL, p, in) // before it makes a mapping, as in Linux
+		p.Dst = dst
+		t.expire(p, in) // before it makes a mapping, as in Linux
 	case out.link != t.uplink:
 		out.send(p) // from one host below to another
 	case !t.outward(p):
@@ -204,7 +205,7 @@ func (t *NAT) receive(p *packet, in *pipe) {
 func (t *NAT) translated(p *packet, in *pipe, src, dst netip.AddrPort) {
 	p.setFlow()
 	t.stats.add(Translated, p)
-	t.net.event(Translated, &t.base, in.link, p, src, dst)
+	t.net.event(Translated, &t.base, in, p, src, dst)
 }
 
 // hairpin turns a packet from below to the external address around. It comes
@@ -214,7 +215,7 @@ func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 	case !t.cfg.Hairpin:
 		t.drop(DropFilter, p, in)
 	case p.HopLimit <= 1:
-		t.drop(DropTTL, p, in)
+		t.expire(p, in)
 	case !t.outward(p):
 		t.drop(DropFull, p, in)
 	default:
@@ -319,7 +320,8 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 	case out == nil || out.link == t.uplink: // the host has left
 		t.drop(DropNoRoute, p, in)
 	case !p.forward():
-		t.drop(DropTTL, p, in)
+		p.Src = src // a hairpin has translated it
+		t.expire(p, in)
 	default:
 		p.Dst = m.inner
 		t.to6(p)

@@ -44,6 +44,8 @@ type Network struct {
 	trace   func(Event)
 	pending []Event // for trace
 	spare   []Event // the last pending, for reuse
+	hash    uint64  // of all events
+	call    func()  // of a timer of At that has fired
 }
 
 // New starts an empty network. Close stops it.
@@ -109,6 +111,8 @@ type base struct {
 	below   []*Link // whose upper end this is
 	routes  routes
 	stats   Stats
+	quiet   bool          // sends no ICMP errors
+	off     time.Duration // until when it is restarting
 }
 
 func (n *Network) newBase(name string) base {
@@ -142,7 +146,7 @@ func (b *base) ports() []*pipe {
 
 func (b *base) record(f Fate, p *packet, in *pipe) {
 	b.stats.add(f, p)
-	b.net.event(f, b, in.link, p, p.Src, p.Dst)
+	b.net.event(f, b, in, p, p.Src, p.Dst)
 }
 
 func (b *base) drop(f Fate, p *packet, in *pipe) {
@@ -178,7 +182,7 @@ func (n *Network) connect(low, up Node, cfg LinkConfig, addrs []string) (*Link, 
 	if low == nil || up == nil || low == up || low.common().net != n || up.common().net != n {
 		return nil, errors.New("need two different nodes of this network")
 	}
-	cfg, err := cfg.normalize()
+	there, back, err := cfg.directions()
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +197,7 @@ func (n *Network) connect(low, up Node, cfg LinkConfig, addrs []string) (*Link, 
 	if n.closed {
 		return nil, net.ErrClosed
 	}
-	l := n.newLink(low, up, cfg)
+	l := n.newLink(low, up, there, back)
 	told, err := low.adopt(l, prefixes)
 	if err != nil {
 		return nil, err

@@ -120,7 +120,8 @@ type stage uint8
 
 const (
 	stageArrive  stage = iota // has propagated: the tamper function, then admission
-	stageAdmit                // loss, queue, jitter
+	stageAdmit                // loss, then the queue
+	stageSent                 // has left the queue of a limited rate: errors, jitter
 	stageDeliver              // to the node at the far end
 )
 
@@ -128,12 +129,16 @@ const (
 // the schedule) or a socket's receive queue.
 type packet struct {
 	Packet
-	flow  uint64 // hash of Proto, Src and Dst
-	pipe  *pipe
-	stage stage
-	seq   uint64  // order of scheduling, the last tie-breaker
-	next  *packet // in a receive queue
-	buf   [inlinePayload]byte
+	flow    uint64 // hash of Proto, Src and Dst
+	size    int    // what Size returns
+	pipe    *pipe
+	stage   stage
+	damaged bool          // a bit is wrong, and the checksum tells
+	seq     uint64        // order of scheduling, the last tie-breaker
+	draw    uint64        // decides its fate on pipe; 0: was not drawn
+	since   time.Duration // when it entered the queue of a limited rate
+	next    *packet       // in a queue
+	buf     [inlinePayload]byte
 }
 
 var packetPool = sync.Pool{New: func() any { return new(packet) }}
@@ -147,9 +152,17 @@ func newPacket(q Packet) *packet {
 	return p
 }
 
+// clone returns a copy of p that nobody holds.
+func (p *packet) clone() *packet {
+	q := newPacket(p.Packet)
+	q.damaged = p.damaged
+	return q
+}
+
 // release gives p back. The caller no longer holds it.
 func (p *packet) release() {
 	p.Data, p.ICMP, p.pipe, p.next = nil, nil, nil, nil
+	p.damaged = false
 	packetPool.Put(p)
 }
 
@@ -166,8 +179,8 @@ func (p *packet) forward() bool {
 	return true
 }
 
-// setFlow computes the flow after Src or Dst has changed.
-func (p *packet) setFlow() { p.flow = p.Packet.hash() }
+// setFlow computes flow and size after Src or Dst has changed.
+func (p *packet) setFlow() { p.flow, p.size = p.Packet.hash(), p.Size() }
 
 // hash returns a hash of the flow: of Proto, Src and Dst.
 func (p *Packet) hash() uint64 {

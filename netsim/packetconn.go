@@ -141,6 +141,9 @@ func (c *PacketConn) write(b []byte, to netip.AddrPort) (int, error) {
 	if late {
 		return 0, c.writeError(net.UDPAddrFromAddrPort(to), os.ErrDeadlineExceeded)
 	}
+	if err := c.s.failure("write"); err != nil {
+		return 0, c.writeError(net.UDPAddrFromAddrPort(to), err)
+	}
 	if _, err := c.s.WriteBatch([]underlay.Datagram{{Data: b, Addr: to}}); err != nil {
 		return 0, err
 	}

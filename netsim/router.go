@@ -29,7 +29,7 @@ func (r *Router) receive(p *packet, in *pipe) {
 	case out == nil || p.Dst.Addr().IsMulticast(): // groups end at the segment
 		r.drop(DropNoRoute, p, in)
 	case !p.forward():
-		r.drop(DropTTL, p, in)
+		r.expire(p, in)
 	default:
 		out.send(p)
 	}

@@ -156,6 +156,7 @@ func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event)
 			call = p.pipe.advance(p)
 		} else {
 			n.fire()
+			call, n.call = n.call, nil
 		}
 	}
 	if trace = n.trace; trace != nil {

@@ -27,12 +27,13 @@ type socket struct {
 	both   bool           // an unspecified address stands for those of IPv4, too
 	remote netip.AddrPort // nobody else is heard; zero: all are
 
-	mu         sync.Mutex // guards all below; taken after the network's
-	ready      sync.Cond  // head or closed was set
-	head, tail *packet    // the receive queue
-	queued     int        // its cost
-	limit      int        // of queued
-	expired    bool       // the read deadline of a PacketConn has passed
+	mu         sync.Mutex    // guards all below; taken after the network's
+	ready      sync.Cond     // head or closed was set
+	head, tail *packet       // the receive queue
+	queued     int           // its cost
+	limit      int           // of queued
+	expired    bool          // the read deadline of a PacketConn has passed
+	icmp       syscall.Errno // what an ICMP error tells the next call, if the socket is connected; 0: nothing
 	closed     bool
 }
 
@@ -171,7 +172,7 @@ func (s *socket) write(d *underlay.Datagram) error {
 	for rest := d.Data; ; rest = rest[segment:] {
 		q.Data = rest[:min(segment, len(rest))]
 		p := newPacket(q)
-		tooBig := p.Size() > out.link.cfg.MTU
+		tooBig := p.size > out.cfg.MTU
 		if dst.IsMulticast() && !tooBig {
 			s.host.toGroup(p, out, out) // who has joined here hears it, too
 		}
@@ -224,7 +225,7 @@ func (s *socket) ReadBatch(ds []underlay.Datagram) (int, error) {
 func (s *socket) take(limit int) (*packet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.head == nil && !s.closed && !s.expired && limit > 0 {
+	for s.head == nil && !s.closed && !s.expired && s.icmp == 0 && limit > 0 {
 		s.ready.Wait()
 	}
 	if s.closed {
@@ -232,6 +233,9 @@ func (s *socket) take(limit int) (*packet, error) {
 	}
 	if s.expired {
 		return nil, os.ErrDeadlineExceeded
+	}
+	if err := s.failureLocked("read"); err != nil {
+		return nil, err
 	}
 	if limit == 0 {
 		return nil, nil

@@ -45,7 +45,7 @@ func (s *Switch) receive(p *packet, in *pipe) {
 func (s *Switch) flood(p *packet, in *pipe) {
 	for _, out := range s.ports() {
 		if out.link != in.link {
-			out.send(newPacket(p.Packet))
+			out.send(p.clone())
 		}
 	}
 	p.release()

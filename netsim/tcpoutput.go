@@ -29,9 +29,9 @@ func (c *TCPConn) pathMSS() int {
 	if c.local.Addr().Is6() {
 		header = 40 + tcpHeader
 	}
-	mtu := defaultMTU
-	if out, _, err := c.host.route(c.local.Addr(), c.remote.Addr()); err == nil {
-		mtu = out.link.cfg.MTU
+	mtu := c.host.pathMTU(c.local.Addr(), c.remote.Addr())
+	if mtu == 0 {
+		mtu = defaultMTU // there is no way now
 	}
 	return max(minMSS, mtu-header)
 }

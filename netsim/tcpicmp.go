@@ -1,0 +1,32 @@
+package netsim
+
+import "os"
+
+// tcpError takes an error that a segment of a connection has met. One that is not
+// about data on its way is none of the connection's (RFC 5927 §4.1).
+func (h *Host) tcpError(m *ICMPMessage) {
+	c := h.tcp.conns[tcpPair{m.Quote.Src, m.Quote.Dst}]
+	if c == nil || before(m.Quote.Seq, c.tx.una) || !before(m.Quote.Seq, c.tx.max) {
+		return
+	}
+	switch {
+	case m.Type == PacketTooBig:
+		c.shrink()
+	case c.state == tcpSynSent && m.errno() != 0: // RFC 9293 §3.9.2.2: a hard error
+		c.end(os.NewSyscallError("connect", m.errno()))
+	}
+}
+
+// shrink sends again, in segments that fit the path, all that is on its way. It was
+// not congestion that lost it (RFC 1191 §6.5).
+func (c *TCPConn) shrink() {
+	s := &c.tx
+	size := c.segmentSize()
+	if c.state <= tcpSynReceived || size >= s.mss {
+		return // an error about one of the same flight has been here before
+	}
+	s.mss = size
+	s.nxt, s.dups, s.recovering, s.recover = s.una, 0, false, s.max-1
+	s.rtt.timed = false // RFC 6298 §3: Karn
+	c.wake()
+}
