@@ -49,13 +49,14 @@ type Packet struct {
 	Data     []byte         // ICMP: none, as the message says what it quotes
 }
 
-// A TCPHeader is what a simulated TCP segment says (RFC 9293 §3.1). Window needs no
-// scaling, and there is one option.
+// A TCPHeader is what a simulated TCP segment says (RFC 9293 §3.1, RFC 2018). The options
+// that a SYN has on the wire beside MSS, window scaling and SACK, everybody understands.
 type TCPHeader struct {
 	Seq, Ack uint32
 	Flags    TCPFlags
-	Window   uint32 // bytes
-	MSS      uint16 // the option of a SYN: the most data that a segment to its sender may hold; 0: not sent
+	Window   uint32     // bytes
+	MSS      uint16     // of a SYN: the most data that a segment to its sender may hold; 0: no options
+	SACK     []SeqRange // at most 4; shared by copies, never changed
 }
 
 // TCPFlags are the control bits, where they are on the wire.
@@ -97,14 +98,12 @@ type Quote struct {
 // here for either family.
 const quoteSize = 28
 
-const mssOption = 4 // bytes
-
 // Size returns the bytes of the whole IP packet: a 20-byte IPv4 or 40-byte
 // IPv6 header, the header of the protocol and the data.
 func (p *Packet) Size() int {
 	n := protocols[p.Proto].header + len(p.Data)
-	if p.TCP.MSS != 0 {
-		n += mssOption
+	if p.Proto == TCP {
+		n += p.TCP.optionSize()
 	}
 	if p.Proto == ICMP {
 		n += quoteSize
@@ -161,7 +160,7 @@ func (p *packet) clone() *packet {
 
 // release gives p back. The caller no longer holds it.
 func (p *packet) release() {
-	p.Data, p.ICMP, p.pipe, p.next = nil, nil, nil, nil
+	p.Data, p.ICMP, p.TCP.SACK, p.pipe, p.next = nil, nil, nil, nil, nil
 	p.damaged = false
 	packetPool.Put(p)
 }

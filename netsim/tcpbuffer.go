@@ -41,7 +41,7 @@ func (q *byteQueue) take(n int) {
 	q.off += n
 	if q.off == len(q.b) {
 		q.b, q.off = q.b[:0], 0
-		if cap(q.b) > 64<<10 {
+		if cap(q.b) > 256<<10 {
 			q.b = nil // an idle connection keeps little
 		}
 	}
@@ -55,7 +55,7 @@ type span struct {
 
 func (s span) end() uint32 { return s.seq + uint32(len(s.data)) }
 
-// spans are runs of data beyond a gap, in order and apart. What is there stays when
+// spans are runs of data beyond a gap, in order, none over another. What is there stays when
 // other data for the same place comes.
 type spans []span
 
@@ -77,10 +77,14 @@ func (ss *spans) add(seq uint32, data []byte) bool {
 			}
 			part = data[:min(int(s.seq-seq), len(data))]
 		}
-		if len(*ss) >= maxSpans {
+		switch {
+		case i > 0 && (*ss)[i-1].end() == seq:
+			(*ss)[i-1].data = append((*ss)[i-1].data, part...)
+		case len(*ss) >= maxSpans:
 			return false
+		default:
+			*ss = slices.Insert(*ss, i, span{seq, slices.Clone(part)})
 		}
-		*ss = slices.Insert(*ss, i, span{seq, slices.Clone(part)})
 		seq, data = seq+uint32(len(part)), data[len(part):]
 	}
 	return true
@@ -99,4 +103,20 @@ func (ss *spans) take(seq uint32) []byte {
 		}
 	}
 	return nil
+}
+
+// around returns the unbroken range that seq is in, or false.
+func (ss spans) around(seq uint32) (r SeqRange, ok bool) {
+	i := slices.IndexFunc(ss, func(s span) bool { return !before(seq, s.seq) && before(seq, s.end()) })
+	if i < 0 {
+		return r, false
+	}
+	j := i
+	for i > 0 && ss[i-1].end() == ss[i].seq {
+		i--
+	}
+	for j+1 < len(ss) && ss[j].end() == ss[j+1].seq {
+		j++
+	}
+	return SeqRange{ss[i].seq, ss[j].end()}, true
 }

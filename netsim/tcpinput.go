@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -19,9 +20,10 @@ type tcpReceiver struct {
 	eof    bool   // nothing follows what is in buf
 	deaf   bool   // the user has closed this side: what comes is acknowledged and dropped
 
-	ack        bool // an acknowledgement is due
-	dups       int  // as many, for as many segments beyond a gap
-	full       int  // segments since the last acknowledgement
+	ack        bool     // an acknowledgement is due
+	beyond     []uint32 // segments that came beyond a gap, each to be acknowledged
+	told       []uint32 // where ranges are that the last acknowledgements told of, the latest first
+	full       int      // segments since the last acknowledgement
 	late       timer
 	challenged time.Duration // when what was out of the window was last answered, from 1
 }
@@ -34,6 +36,32 @@ func (r *tcpReceiver) advance(mss int) (window uint32) {
 		r.edge = edge
 	}
 	return r.edge - r.nxt
+}
+
+// tell has the next acknowledgement begin with the range that seq is in (RFC 2018 §4).
+func (r *tcpReceiver) tell(seq uint32) {
+	told := append(make([]uint32, 0, maxSACK), seq)
+	for _, t := range r.told {
+		if t != seq && len(told) < maxSACK {
+			told = append(told, t)
+		}
+	}
+	r.told = told
+}
+
+// blocks returns the ranges to tell of: the one that is new, and the last ones before.
+func (r *tcpReceiver) blocks() (bs []SeqRange) {
+	if len(r.ahead) == 0 {
+		r.told = nil
+		return nil
+	}
+	for _, seq := range r.told {
+		b, ok := r.ahead.around(seq)
+		if ok && !slices.Contains(bs, b) {
+			bs = append(bs, b)
+		}
+	}
+	return bs
 }
 
 // yields reports whether c is a connection of the past, and a SYN that begins another
@@ -58,7 +86,7 @@ func (c *TCPConn) input(p *packet) {
 		switch {
 		case t.Flags&RST != 0:
 		case c.state == tcpSynReceived && t.Flags&SYN != 0 && t.Seq == c.rx.irs:
-			c.tx.nxt = c.tx.iss // the SYN and ACK was lost
+			c.tx.again = true // the SYN and ACK was lost
 			c.wake()
 		case len(p.Data) > 0 || t.Flags&FIN != 0:
 			c.acknowledge()
@@ -75,7 +103,7 @@ func (c *TCPConn) input(p *packet) {
 		c.inputReset(t)
 	case t.Flags&SYN != 0:
 		c.challenge() // RFC 5961 §4
-	case t.Flags&ACK != 0 && c.inputACK(t, len(p.Data)):
+	case t.Flags&ACK != 0 && c.inputACK(t):
 		c.inputData(t, p.Data)
 	}
 }
@@ -100,7 +128,7 @@ func (c *TCPConn) acceptable(t *TCPHeader, data int) bool {
 // §3.10.7.3).
 func (c *TCPConn) inputSynSent(t *TCPHeader) {
 	acks := t.Flags&ACK != 0
-	mine := acks && c.tx.max != c.tx.iss && t.Ack == c.tx.iss+1
+	mine := acks && c.tx.nxt != c.tx.iss && t.Ack == c.tx.iss+1
 	switch {
 	case acks && !mine:
 		if t.Flags&RST == 0 {
@@ -118,7 +146,7 @@ func (c *TCPConn) inputSynSent(t *TCPHeader) {
 	default:
 		c.heard(t)
 		c.setState(tcpSynReceived)
-		c.tx.nxt = c.tx.iss // a SYN again, with an ACK
+		c.tx.again = true // with an ACK now
 		c.wake()
 	}
 }
@@ -129,14 +157,13 @@ func (c *TCPConn) heard(t *TCPHeader) {
 	if c.state == tcpSynSent {
 		c.rx.edge += uint32(c.rx.limit) // as the SYN said
 	}
-	c.tx.mss = int(t.MSS)
+	c.tx.peerMSS = int(t.MSS)
 	if t.MSS == 0 { // RFC 9293 §3.7.1
-		c.tx.mss = 536
+		c.tx.peerMSS = 536
 		if c.local.Addr().Is6() {
-			c.tx.mss = 1220
+			c.tx.peerMSS = 1220
 		}
 	}
-	c.tx.mss = max(c.tx.mss, minMSS)
 }
 
 // establish begins the exchange of data: t acknowledges the SYN.
@@ -145,7 +172,7 @@ func (c *TCPConn) establish(t *TCPHeader) {
 	lost := s.rtt.retries > 0
 	s.acked(t.Ack, c.host.net.at)
 	s.mss = c.segmentSize()
-	s.cwnd, s.ssthresh, s.recover = initialWindow*s.mss, maxWindow, s.iss-1
+	s.cwnd, s.ssthresh, s.again = initialWindow*s.mss, maxWindow, false
 	if lost { // RFC 6928 §2, RFC 6298 §5.7
 		s.cwnd, s.rtt.rto = s.mss, rtoAfterLostSYN
 	}
@@ -170,9 +197,9 @@ func (c *TCPConn) inputReset(t *TCPHeader) {
 }
 
 // inputACK takes an acknowledgement. It reports whether the rest of the segment counts.
-func (c *TCPConn) inputACK(t *TCPHeader, data int) bool {
+func (c *TCPConn) inputACK(t *TCPHeader) bool {
 	s, now := &c.tx, c.host.net.at
-	if before(s.max, t.Ack) || before(t.Ack, s.una-maxWindow) {
+	if before(s.nxt, t.Ack) || before(t.Ack, s.una-maxWindow) {
 		if c.state == tcpSynReceived {
 			c.send(TCPHeader{Flags: RST, Seq: t.Ack}, nil)
 		} else {
@@ -181,17 +208,17 @@ func (c *TCPConn) inputACK(t *TCPHeader, data int) bool {
 		return false
 	}
 	switch {
-	case before(s.una, t.Ack):
-		if c.state == tcpSynReceived {
-			c.establish(t)
-			break
-		}
-		s.again = s.acked(t.Ack, now)
-		c.progress()
-	case c.state == tcpSynReceived:
+	case c.state == tcpSynReceived && t.Ack == s.una:
 		return false // it says nothing about this connection's SYN
-	case t.Ack == s.una && data == 0 && t.Flags&FIN == 0 && s.nxt != s.una && t.Window == s.window:
-		s.again = s.duplicate() || s.again
+	case c.state == tcpSynReceived:
+		c.establish(t)
+	case before(s.una, t.Ack):
+		s.acked(t.Ack, now)
+		c.progress()
+	}
+	if len(t.SACK) > 0 {
+		s.received(t.SACK)
+		s.detect()
 		c.wake()
 	}
 	s.unanswered = 0
@@ -211,7 +238,7 @@ func (c *TCPConn) inputACK(t *TCPHeader, data int) bool {
 
 // progress has the user and the timer learn that something was acknowledged.
 func (c *TCPConn) progress() {
-	if c.tx.max == c.tx.una {
+	if c.tx.nxt == c.tx.una {
 		c.alarm.disarm()
 	} else {
 		c.alarm.arm(c.host.net.at + c.tx.rtt.rto) // RFC 6298 §5.3
@@ -271,7 +298,9 @@ func (c *TCPConn) inputData(t *TCPHeader, data []byte) {
 		return
 	case seq != r.nxt:
 		r.ahead.add(seq, data)
-		r.dups++
+		if len(r.beyond) < maxBurst {
+			r.beyond = append(r.beyond, seq)
+		}
 		c.wake()
 		return
 	default:
@@ -292,7 +321,6 @@ func (c *TCPConn) take(data []byte) {
 		}
 		r.nxt += uint32(len(data))
 	}
-	r.dups = 0
 	c.changed.Broadcast()
 	if r.full++; r.full >= 2 || filled {
 		c.acknowledge()

@@ -58,11 +58,11 @@ func (c *TCPConn) keepAlive() {
 		k.timer.arm(k.heard + k.period)
 		return
 	case k.unanswered >= keepaliveRetries:
-		c.send(TCPHeader{Flags: RST | ACK, Seq: c.tx.max, Ack: c.rx.nxt}, nil)
+		c.send(TCPHeader{Flags: RST | ACK, Seq: c.tx.nxt, Ack: c.rx.nxt}, nil)
 		c.end(syscall.ETIMEDOUT)
 		return
 	}
-	if c.tx.max == c.tx.una { // else the retransmission timer sees to it
+	if c.tx.nxt == c.tx.una { // else the retransmission timer sees to it
 		k.unanswered++
 		c.sendACK(TCPHeader{Seq: c.tx.una - 1}, nil)
 	}

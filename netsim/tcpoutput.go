@@ -20,7 +20,7 @@ func (c *TCPConn) wake() {
 
 // segmentSize returns how much data a segment to the peer may hold now.
 func (c *TCPConn) segmentSize() int {
-	return max(minMSS, min(c.tx.mss, c.pathMSS()))
+	return max(minMSS, min(c.tx.peerMSS, c.pathMSS()))
 }
 
 // pathMSS returns how much data fits what is known of the path.
@@ -59,24 +59,20 @@ func (c *TCPConn) output() {
 // outputSYN sends the SYN if it is to be sent.
 func (c *TCPConn) outputSYN() {
 	s, now := &c.tx, c.host.net.at
-	if s.nxt != s.iss {
+	if s.nxt != s.iss && !s.again {
 		return
 	}
-	t := TCPHeader{Flags: SYN, Seq: s.iss, MSS: uint16(min(c.pathMSS(), 1<<16-1))}
+	t := TCPHeader{Flags: SYN, Seq: s.iss, MSS: uint16(min(c.pathMSS(), 1<<16-1)), Window: uint32(c.rx.limit)}
 	if c.state == tcpSynReceived {
 		t.Flags |= ACK
 		t.Ack = c.rx.nxt
+		t.Window = c.rx.advance(s.peerMSS)
 	}
-	t.Window = uint32(c.rx.limit)
-	if c.state == tcpSynReceived {
-		t.Window = c.rx.advance(s.mss)
-	}
-	s.nxt++
-	if s.max == s.iss { // never sent before
-		s.max = s.nxt
+	if !s.again {
+		s.nxt++
 		s.rtt.timed, s.rtt.seq, s.rtt.since = true, s.iss, now
 	} else {
-		s.rtt.timed = false
+		s.again, s.rtt.timed = false, false
 	}
 	c.send(t, nil)
 	if !c.alarm.armed() {
@@ -84,8 +80,8 @@ func (c *TCPConn) outputSYN() {
 	}
 }
 
-// outputData sends as much data as the windows allow, and the FIN. It reports whether
-// it could have sent more.
+// outputData sends what is lost, then as much new data as the windows allow, and the
+// FIN (RFC 6675 §5). It reports whether it could have sent more.
 func (c *TCPConn) outputData() (more bool) {
 	s, now := &c.tx, c.host.net.at
 	s.limited = false
@@ -93,89 +89,98 @@ func (c *TCPConn) outputData() (more bool) {
 		return false
 	}
 	s.mss = c.segmentSize()
-	if s.again {
-		c.repair()
-	}
 	if s.nxt == s.una && now-s.rtt.sent > s.rtt.rto {
 		s.cwnd = min(s.cwnd, initialWindow*s.mss) // RFC 5681 §4.1
 	}
+	v := s.survey()
 	for range maxBurst {
-		n, ok := s.next()
-		if !ok {
+		switch n, ok := s.next(&v); {
+		case s.again:
+			// The first is sent whatever the window.
+			r := SeqRange{s.una, s.una + uint32(min(s.mss, s.flight()))}
+			if len(s.sacked) > 0 && before(s.sacked[0].First, r.End) {
+				r.End = s.sacked[0].First
+			}
+			c.resend(&v, r)
+			c.alarm.arm(now + s.rtt.rto)
+			s.again, s.unaMark = false, s.nxt
+		case !ok:
 			c.probeLater()
 			return false
+		case v.lost.len() > 0:
+			c.resend(&v, SeqRange{v.lost.First, v.lost.First + uint32(n)})
+		default:
+			v.pipe += c.segment(s.nxt, n)
 		}
-		c.segment(n)
 	}
-	_, more = s.next()
+	_, more = s.next(&v)
 	return more
 }
 
-// next returns how much data the next segment holds, or false if nothing is to be
-// sent now.
-func (s *tcpSender) next() (n int, ok bool) {
-	left := int(s.base) + s.buf.len() - int(s.nxt) // up to the FIN, if there is one
-	left = int(int32(uint32(left)))
-	if left < 0 || left == 0 && !s.fin {
-		return 0, false
-	}
-	cwnd := s.cwnd
-	if !s.recovering {
-		cwnd += min(s.dups, 2) * s.mss // RFC 3042: limited transmit
-	}
-	flight := s.flight()
-	room := min(cwnd, int(min(s.window, maxWindow))) - flight
-	n = min(left, s.mss)
-	switch {
-	case left == 0: // a FIN takes no window
-		return 0, true
-	case room < n:
-		s.limited = s.limited || cwnd-flight < n
-		if room <= 0 || flight > 0 { // RFC 9293 §3.8.6.2.1: rather later than little
+// resend sends again what is in a range.
+func (c *TCPConn) resend(v *survey, r SeqRange) {
+	s := &c.tx
+	s.rtt.timed = false // RFC 6298 §3: Karn
+	n := c.segment(r.First, min(r.len(), int(s.dataEnd()-r.First)))
+	s.sentAgain = later(s.sentAgain, r.First+uint32(n))
+	*v = s.survey()
+}
+
+// next returns how much data the next segment holds: of what is lost, if there is
+// some, else of what is new. It returns false if nothing is to be sent now.
+func (s *tcpSender) next(v *survey) (n int, ok bool) {
+	room := s.cwnd - v.pipe
+	if v.lost.len() > 0 {
+		n = min(s.mss, v.lost.len())
+		if room < n {
+			s.limited = true
 			return 0, false
 		}
-		return room, true
+		return n, true
+	}
+	left := int(int32(s.dataEnd() - s.nxt)) // up to the FIN, if there is one
+	flight := s.flight()
+	n = min(left, s.mss)
+	window := int(min(s.window, maxWindow)) - flight
+	switch {
+	case left < 0 || left == 0 && !s.fin:
+		return 0, false
+	case left == 0: // a FIN takes no window
+		return 0, true
+	case min(room, window) < n:
+		s.limited = s.limited || room < n
+		if n = min(room, window); n <= 0 || flight > 0 { // RFC 9293 §3.8.6.2.1: rather later than little
+			return 0, false
+		}
 	case !s.noDelay && n < s.mss && flight > 0 && !s.fin:
 		return 0, false
 	}
 	return n, true
 }
 
-// segment sends n bytes from nxt on, and the FIN if it follows.
-func (c *TCPConn) segment(n int) {
+// segment sends n bytes from seq on, and the FIN if it follows. It returns how many
+// sequence numbers that were.
+func (c *TCPConn) segment(seq uint32, n int) int {
 	s, now := &c.tx, c.host.net.at
-	t := TCPHeader{Seq: s.nxt, Flags: ACK}
-	data := s.buf.at(int(s.nxt-s.base), n)
-	end := s.nxt + uint32(n)
-	if end == s.base+uint32(s.buf.len()) {
+	t := TCPHeader{Seq: seq}
+	data := s.buf.at(int(seq-s.base), n)
+	end := seq + uint32(len(data))
+	if end == s.dataEnd() {
 		if t.Flags |= PSH; s.fin {
 			t.Flags |= FIN
 			end++
 		}
 	}
-	if !before(s.nxt, s.max) && !s.rtt.timed {
-		s.rtt.timed, s.rtt.seq, s.rtt.since = true, s.nxt, now
+	if seq == s.nxt && !s.rtt.timed {
+		s.rtt.timed, s.rtt.seq, s.rtt.since = true, seq, now
 	}
-	s.nxt = end
-	s.max = later(s.max, end)
+	s.nxt = later(s.nxt, end)
 	s.rtt.sent = now
 	c.sendACK(t, data)
 	if !c.alarm.armed() {
 		c.alarm.arm(now + s.rtt.rto)
 	}
-}
-
-// repair sends again the segment at una.
-func (c *TCPConn) repair() {
-	s := &c.tx
-	nxt := s.nxt
-	s.nxt, s.again = s.una, false
-	s.rtt.timed = false // RFC 6298 §3: Karn
-	left := s.base + uint32(s.buf.len()) - s.una
-	c.segment(min(int(left), s.mss))
-	s.nxt = later(nxt, s.nxt)
-	s.rtt.timed = false
-	c.alarm.arm(c.host.net.at + s.rtt.rto)
+	return int(end - seq)
 }
 
 // sendACK sends a segment that acknowledges all that has come.
@@ -184,20 +189,23 @@ func (c *TCPConn) sendACK(t TCPHeader, data []byte) {
 	t.Flags |= ACK
 	t.Window = r.advance(c.tx.mss)
 	t.Ack = r.nxt
+	t.SACK = r.blocks()
 	r.ack, r.full = false, 0
 	r.late.disarm()
 	c.send(t, data)
 }
 
-// outputACK sends the acknowledgements that are due and went with no data.
+// outputACK sends the acknowledgements that are due and went with no data: one for
+// each segment beyond a gap, as each tells of another range.
 func (c *TCPConn) outputACK() {
-	n := c.rx.dups
-	if c.rx.ack {
-		n = max(n, 1)
+	r := &c.rx
+	for _, seq := range r.beyond {
+		r.tell(seq)
+		c.sendACK(TCPHeader{Seq: c.tx.nxt}, nil)
 	}
-	c.rx.dups = 0
-	for range n {
-		c.sendACK(TCPHeader{Seq: c.tx.max}, nil)
+	r.beyond = r.beyond[:0]
+	if r.ack {
+		c.sendACK(TCPHeader{Seq: c.tx.nxt}, nil)
 	}
 }
 
@@ -225,13 +233,17 @@ func (c *TCPConn) expire() {
 	case c.closed:
 		limit = orphanRetries
 	}
-	switch probe := c.state > tcpSynReceived && (s.max == s.una || s.window == 0); {
-	case s.una == s.end():
+	handshake := c.state == tcpSynSent || c.state == tcpSynReceived
+	switch {
+	case s.una == s.end() && !handshake:
 		return
 	case max(s.rtt.retries, s.unanswered) >= limit:
 		c.end(c.timedOut())
 		return
-	case probe:
+	case handshake:
+		s.rtt.backOff()
+		s.again = true
+	case s.nxt == s.una || s.window == 0:
 		// RFC 9293 §3.8.6.1. A segment that is out of the window is answered with
 		// where the peer stands.
 		s.probes++
@@ -239,8 +251,9 @@ func (c *TCPConn) expire() {
 		c.sendACK(TCPHeader{Seq: s.una - 1}, nil)
 		c.alarm.arm(now + min(s.rtt.rto<<min(s.probes, 10), maxRTO))
 		return
+	default:
+		s.timeout()
 	}
-	s.timeout()
 	c.wake()
 	c.alarm.arm(now + s.rtt.rto)
 }
@@ -256,7 +269,7 @@ func (c *TCPConn) timedOut() error {
 // abort ends the connection with a RST.
 func (c *TCPConn) abort() {
 	if c.state != tcpSynSent {
-		c.send(TCPHeader{Flags: RST | ACK, Seq: c.tx.max, Ack: c.rx.nxt}, nil)
+		c.send(TCPHeader{Flags: RST | ACK, Seq: c.tx.nxt, Ack: c.rx.nxt}, nil)
 	}
 	c.end(net.ErrClosed)
 }
