@@ -28,8 +28,12 @@ const (
 // Main runs root with the process's arguments and returns the exit status.
 // The context of the commands ends with SIGINT or SIGTERM; a second signal
 // kills the process.
-func Main(root *cobra.Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func Main(root *cobra.Command) int { return MainContext(context.Background(), root) }
+
+// MainContext is [Main] with a context whose values the commands get, and with which
+// theirs ends, too.
+func MainContext(ctx context.Context, root *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	return Run(ctx, root)

@@ -135,7 +135,7 @@ func (w *world) ping(ctx context.Context, s *scenario.Step, o *scenario.Outcome)
 		o.Detail = fmt.Sprintf("%d of %d answered", len(rtts), s.Count)
 		if len(rtts) > 0 {
 			slices.Sort(rtts)
-			o.Detail += fmt.Sprintf(", rtt %v to %v, median %v", rtts[0], rtts[len(rtts)-1], rtts[len(rtts)/2])
+			o.Detail += fmt.Sprintf(", rtt %v to %v, median %v", brief(rtts[0]), brief(rtts[len(rtts)-1]), brief(rtts[len(rtts)/2]))
 		}
 	}
 	if lost := s.Count - len(rtts); float64(lost) > s.Expect.Lost*float64(s.Count) {
@@ -146,6 +146,14 @@ func (w *world) ping(ctx context.Context, s *scenario.Step, o *scenario.Outcome)
 	}
 	o.Path = awaitPath(ctx, stack, id, s.Expect.Paths)
 	return nil
+}
+
+// brief is a duration without what nobody reads.
+func brief(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Microsecond)
 }
 
 // online waits until an SN serves a device.

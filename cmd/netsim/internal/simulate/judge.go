@@ -35,9 +35,9 @@ func why(s *scenario.Step, o *scenario.Outcome) string {
 	case len(e.Paths) > 0 && !slices.Contains(e.Paths, o.Path):
 		return fmt.Sprintf("the path is %s", orNone(o.Path))
 	case e.Within > 0 && took > e.Within:
-		return fmt.Sprintf("it took %v", took)
+		return fmt.Sprintf("it took %v", brief(took))
 	case e.Stall > 0 && o.Stall > e.Stall:
-		return fmt.Sprintf("nothing arrived for %v", o.Stall)
+		return fmt.Sprintf("nothing arrived for %v", brief(o.Stall))
 	}
 	return ""
 }

@@ -2,11 +2,14 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/bdtnet/bdt/bdt"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/netsim"
 )
@@ -94,10 +97,18 @@ func (w *world) step(ctx context.Context, s *scenario.Step, begin time.Time) sce
 	}
 	o.Took = time.Since(start)
 	if err != nil {
-		o.Err = err.Error()
+		o.Err = text(err)
 	}
 	judge(s, &o)
 	return o
+}
+
+// text is an error without the id of the peer, which means nothing to those who know names.
+func text(err error) string {
+	if op := (*bdt.OpError)(nil); errors.As(err, &op) {
+		return strings.ReplaceAll(err.Error(), op.Error(), op.Op+": "+op.Err.Error())
+	}
+	return err.Error()
 }
 
 // actions are what steps do. Each fills in what it finds out.

@@ -122,7 +122,7 @@ func (w *world) transfer(ctx context.Context, s *scenario.Step, o *scenario.Outc
 		return fmt.Errorf("after %d of %d bytes: %w", to.arrived(), s.Size, err)
 	}
 	took := time.Since(start)
-	o.Detail = fmt.Sprintf("%.1f Mbit/s, longest stall %v", float64(s.Size)*8/1e6/max(took.Seconds(), 1e-9), o.Stall)
+	o.Detail = fmt.Sprintf("%.1f Mbit/s, longest stall %v", float64(s.Size)*8/1e6/max(took.Seconds(), 1e-9), brief(o.Stall))
 	o.Path = awaitPath(ctx, stack, id, s.Expect.Paths)
 	return nil
 }

@@ -1,0 +1,13 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bdtnet/bdt/cmd/internal/scripttest"
+)
+
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"netsim": main}) }
+
+func TestScripts(t *testing.T) { testscript.Run(t, scripttest.Params("testdata/script")) }
