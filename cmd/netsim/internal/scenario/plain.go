@@ -31,6 +31,9 @@ var enums = map[reflect.Type][]string{
 
 // keyOf is the key for a field.
 func keyOf(field string) string {
+	if field == "CoDel" {
+		return "codel"
+	}
 	var b strings.Builder
 	runes := []rune(field)
 	for i, c := range runes {

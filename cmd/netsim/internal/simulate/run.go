@@ -58,49 +58,81 @@ func Run(ctx context.Context, f *scenario.File, o Options) (*scenario.Result, er
 	steps := w.run(ctx)
 	r := &scenario.Result{Seed: o.Seed, Steps: steps, Virtual: time.Since(begin)}
 	w.close()
-	r.Packets, r.Hash = w.tracer.sum()
+	r.Packets, r.Hash = w.packets(), w.net.Hash()
 	return r, nil
 }
 
 // run runs the steps: a timed one at its time, another when all before it are over.
 func (w *world) run(ctx context.Context) []scenario.Outcome {
 	outcomes := make([]scenario.Outcome, len(w.file.Steps))
-	begin := time.Now()
+	over := make([]chan struct{}, len(outcomes))
+	for i := range over {
+		over[i] = make(chan struct{})
+	}
+	w.begin, w.began = time.Now(), w.net.Now()
 	var running sync.WaitGroup
-	defer running.Wait()
-	for i := range w.file.Steps {
-		s, o := &w.file.Steps[i], &outcomes[i]
-		if !s.Timed {
-			running.Wait()
-		}
+	do := func(i int, act func() error) {
 		running.Go(func() {
-			if s.Timed {
-				sleep(ctx, time.Until(begin.Add(s.At)))
-			}
-			*o = w.step(ctx, s, begin)
+			defer close(over[i])
+			s, o := &w.file.Steps[i], &outcomes[i]
+			w.step(ctx, s, o, act)
 			if w.opt.Progress != nil {
 				w.opt.Progress(*o)
 			}
 		})
 	}
+	for i := range outcomes {
+		if s := &w.file.Steps[i]; s.Timed {
+			do(i, w.prepare(ctx, s, &outcomes[i]))
+		}
+	}
+	for i := range outcomes {
+		s := &w.file.Steps[i]
+		if s.Timed {
+			continue
+		}
+		for _, before := range over[:i] {
+			<-before
+		}
+		do(i, w.prepare(ctx, s, &outcomes[i]))
+	}
 	running.Wait()
 	return outcomes
 }
 
+// prepare returns what a step does, which the step then calls; a change of the network is in the
+// network's schedule when prepare returns.
+func (w *world) prepare(ctx context.Context, s *scenario.Step, o *scenario.Outcome) func() error {
+	if change, ok := changes[s.Do]; ok {
+		return w.schedule(ctx, s, change)
+	}
+	return func() error {
+		if s.Timed {
+			if err := sleep(ctx, time.Until(w.begin.Add(s.At))); err != nil {
+				return err
+			}
+		}
+		o.Began = time.Since(w.begin)
+		return actions[s.Do](w, ctx, s, o)
+	}
+}
+
 // step runs one step, and judges it.
-func (w *world) step(ctx context.Context, s *scenario.Step, begin time.Time) scenario.Outcome {
-	start := time.Now()
-	o := scenario.Outcome{Line: s.Line, Text: s.Text(), Began: start.Sub(begin), Expected: s.Expect.String()}
+func (w *world) step(ctx context.Context, s *scenario.Step, o *scenario.Outcome, act func() error) {
+	o.Line, o.Text, o.Expected = s.Line, s.Text(), s.Expect.String()
+	o.Began = time.Since(w.begin)
+	if s.Timed {
+		o.Began = max(o.Began, s.At)
+	}
 	err := context.Cause(ctx)
 	if err == nil {
-		err = actions[s.Do](w, ctx, s, &o)
+		err = act()
 	}
-	o.Took = time.Since(start)
+	o.Took = max(0, time.Since(w.begin)-o.Began)
 	if err != nil {
 		o.Err = text(err)
 	}
-	judge(s, &o)
-	return o
+	judge(s, o)
 }
 
 // text is an error without the id of the peer, which means nothing to those who know names.
@@ -111,7 +143,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// actions are what steps do. Each fills in what it finds out.
+// actions are what steps do, but for changes of the network. Each fills in what it finds out.
 var actions map[scenario.Action]func(w *world, ctx context.Context, s *scenario.Step, o *scenario.Outcome) error
 
 func init() {
@@ -124,13 +156,6 @@ func init() {
 		scenario.DoOnline:   (*world).online,
 		scenario.DoStart:    (*world).startOne,
 		scenario.DoStop:     (*world).stopOne,
-		scenario.DoCut:      (*world).cut,
-		scenario.DoMend:     (*world).mend,
-		scenario.DoSet:      (*world).set,
-		scenario.DoReboot:   (*world).reboot,
-		scenario.DoMove:     (*world).move,
-		scenario.DoAdd:      (*world).add,
-		scenario.DoRemove:   (*world).remove,
 		scenario.DoWait:     (*world).wait,
 		scenario.DoLoad:     (*world).load,
 	}

@@ -1,47 +1,39 @@
 package simulate
 
 import (
-	"fmt"
-	"hash/fnv"
-	"io"
 	"net/netip"
 	"sync"
 
 	"github.com/bdtnet/bdt/netsim"
 )
 
-// A tracer is told of all that happens to packets: it counts and hashes it, and counts the
-// probes of those who dial.
+// A tracer counts the probes of those who dial. It listens to the network only while somebody
+// dials, or while somebody else wants to know of all events.
 type tracer struct {
+	net  *netsim.Network
 	next func(netsim.Event)
+	sns  map[netip.Addr]bool // addresses of SNs; not changed once steps run
 
-	mu      sync.Mutex
-	packets uint64
-	hash    uint64
-	links   map[*netsim.Link]uint64 // hashes of their names
-	sns     map[netip.Addr]bool
-	dials   map[*probes]struct{}
+	mu    sync.Mutex
+	dials map[*probes]struct{}
 }
 
 func newTracer(next func(netsim.Event)) *tracer {
-	return &tracer{next: next, links: make(map[*netsim.Link]uint64), sns: make(map[netip.Addr]bool), dials: make(map[*probes]struct{})}
+	return &tracer{next: next, sns: make(map[netip.Addr]bool), dials: make(map[*probes]struct{})}
+}
+
+// arm listens to the network if there is a reason to.
+func (t *tracer) arm() {
+	if t.next != nil || len(t.dials) > 0 {
+		t.net.Trace(t.event)
+	} else {
+		t.net.Trace(nil)
+	}
 }
 
 // event takes in one event.
 func (t *tracer) event(e netsim.Event) {
 	t.mu.Lock()
-	if e.Fate == netsim.Sent {
-		t.packets++
-	}
-	link, ok := t.links[e.Link]
-	if !ok {
-		h := fnv.New64a()
-		io.WriteString(h, e.Link.String()) // never fails
-		link = h.Sum64()
-		t.links[e.Link] = link
-	}
-	// A sum, so that the order of what happens at one instant does not count.
-	t.hash += mix(uint64(e.Time), link, uint64(e.Fate)<<32|uint64(e.Proto), uint64(e.Size))
 	for p := range t.dials {
 		p.event(e, t.sns)
 	}
@@ -49,24 +41,6 @@ func (t *tracer) event(e netsim.Event) {
 	if t.next != nil {
 		t.next(e)
 	}
-}
-
-// sum returns how many packets were sent, and the hash of all events.
-func (t *tracer) sum() (packets uint64, hash string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.packets, fmt.Sprintf("%016x", t.hash)
-}
-
-// mix hashes numbers in order (the finaliser of SplitMix64: Steele, Lea, Flood 2014).
-func mix(vs ...uint64) (h uint64) {
-	for _, v := range vs {
-		h += v + 0x9e3779b97f4a7c15
-		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-		h = (h ^ h>>27) * 0x94d049bb133111eb
-		h ^= h >> 31
-	}
-	return h
 }
 
 // probes counts the datagrams that two hosts send elsewhere than to SNs, until one arrives at
@@ -108,6 +82,7 @@ func (t *tracer) watch(a, b string) *probes {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dials[p] = struct{}{}
+	t.arm()
 	return p
 }
 
@@ -116,5 +91,6 @@ func (t *tracer) count(p *probes) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.dials, p)
+	t.arm()
 	return p.sent
 }

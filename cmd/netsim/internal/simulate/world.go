@@ -26,10 +26,17 @@ type world struct {
 	owners map[string]*identity.LocalPeople
 	takers *takers
 
-	mu      sync.Mutex // guards what follows, and the fields of what it holds that may change
-	links   map[string]*netsim.Link
 	sns     map[string]*superNode
 	devices map[string]*device
+
+	begin time.Time     // when the first step could begin
+	began time.Duration // the same, by the network's clock
+
+	mu      sync.Mutex // guards what follows
+	links   map[string]*netsim.Link
+	up      map[string][]*netsim.Link // by the lower node's name
+	configs map[string]netsim.LinkConfig
+	hidden  []*netsim.Link // within presets
 	closed  bool
 }
 
@@ -51,10 +58,13 @@ func newWorld(f *scenario.File, o Options) *world {
 		owners:  make(map[string]*identity.LocalPeople),
 		takers:  newTakers(),
 		links:   make(map[string]*netsim.Link),
+		up:      make(map[string][]*netsim.Link),
+		configs: make(map[string]netsim.LinkConfig),
 		sns:     make(map[string]*superNode),
 		devices: make(map[string]*device),
 	}
-	w.net.Trace(w.tracer.event)
+	w.tracer.net = w.net
+	w.tracer.arm()
 	return w
 }
 
@@ -127,15 +137,37 @@ func (w *world) connect(l *scenario.Link) error {
 	}
 	link, err := w.net.Connect(low.upper, up.inner, l.Config, l.Addrs...)
 	if err == nil {
-		w.setLink(l.Name, link)
+		w.setLink(l.Name, l.From, link, l.Config)
 	}
 	return err
 }
 
-func (w *world) setLink(name string, l *netsim.Link) {
+// setLink notes a link that is drawn, and the name of its lower node.
+func (w *world) setLink(name, from string, l *netsim.Link, c netsim.LinkConfig) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.links[name] = l
+	if old := w.links[name]; old != nil {
+		w.hidden = append(w.hidden, old) // a host comes back to where it was
+	}
+	w.links[name], w.configs[name] = l, c
+	w.up[from] = append(w.up[from], l)
+}
+
+// packets returns how many were sent on all links.
+func (w *world) packets() (n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	count := func(l *netsim.Link) {
+		up, down := l.Stats()
+		n += up.Packets[netsim.Sent] + down.Packets[netsim.Sent]
+	}
+	for _, l := range w.links {
+		count(l)
+	}
+	for _, l := range w.hidden {
+		count(l)
+	}
+	return n
 }
 
 // link returns a link by its name.
