@@ -95,7 +95,7 @@ type NAT struct {
 	byOuter  map[endpoint]*mapping
 	pinholes *expiring[endpoints, struct{}] // outer endpoint and the remotes let in
 	stolen   *expiring[endpoints, struct{}] // outer endpoint and the remote that took it
-	drawn    uint64                         // random ports
+	resets   uint64                         // how often it was reset
 }
 
 // An endpoint is one end of a flow. Each protocol has ports of its own.
@@ -284,8 +284,9 @@ func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.Addr
 	}
 	num := inner.Port()
 	if t.cfg.Ports == RandomPort {
-		t.drawn++
-		num = uint16(firstNATPort + mix(t.net.cfg.Seed, t.id, t.drawn)%numNATPorts)
+		// What else the NAT has translated until then makes no difference.
+		flow := Packet{Proto: proto, Src: inner, Dst: remote}
+		num = uint16(firstNATPort + mix(t.net.cfg.Seed, t.id, t.resets, flow.hash(), uint64(t.net.at))%numNATPorts)
 	}
 	for range numNATPorts + 1 { // the first may be a well-known port
 		outer := netip.AddrPortFrom(t.external, num)
@@ -336,6 +337,7 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 func (t *NAT) Reset() {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
+	t.resets++
 	t.mappings.expire(forever)
 	t.pinholes.expire(forever)
 	t.stolen.expire(forever)
