@@ -284,9 +284,7 @@ func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.Addr
 	}
 	num := inner.Port()
 	if t.cfg.Ports == RandomPort {
-		// What else the NAT has translated until then makes no difference.
-		flow := Packet{Proto: proto, Src: inner, Dst: remote}
-		num = uint16(firstNATPort + mix(t.net.cfg.Seed, t.id, t.resets, flow.hash(), uint64(t.net.at))%numNATPorts)
+		num = t.draw(proto, inner, remote)
 	}
 	for range numNATPorts + 1 { // the first may be a well-known port
 		outer := netip.AddrPortFrom(t.external, num)
@@ -300,6 +298,13 @@ func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.Addr
 		}
 	}
 	return netip.AddrPort{}, false
+}
+
+// draw returns a random port for inner towards remote. It comes from the flow and the
+// instant: what else the NAT has translated until then makes no difference.
+func (t *NAT) draw(proto Protocol, inner, remote netip.AddrPort) uint16 {
+	flow := Packet{Proto: proto, Src: inner, Dst: remote}
+	return uint16(firstNATPort + mix(t.net.cfg.Seed, t.id, t.resets, flow.hash(), uint64(t.net.at))%numNATPorts)
 }
 
 // inward lets p in if it was asked for, and gives it its internal destination.
