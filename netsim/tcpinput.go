@@ -86,8 +86,12 @@ func (c *TCPConn) input(p *packet) {
 		switch {
 		case t.Flags&RST != 0:
 		case c.state == tcpSynReceived && t.Flags&SYN != 0 && t.Seq == c.rx.irs:
-			c.tx.again = true // the SYN and ACK was lost
-			c.wake()
+			if t.Flags&ACK == 0 {
+				c.tx.again = true // the SYN and ACK was lost
+				c.wake()
+			} else if c.inputACK(t) { // both have called
+				c.acknowledge()
+			}
 		case len(p.Data) > 0 || t.Flags&FIN != 0:
 			c.acknowledge()
 			if c.state == tcpTimeWait {
