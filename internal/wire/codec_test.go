@@ -54,6 +54,10 @@ func TestInvalid(t *testing.T) {
 		{"Called", "kind", set(46+29+49, 3), ErrValue},
 		{"Called", "nothing in it", func(b []byte) []byte { return append(b[:46+29+49+1], 0, 0) }, ErrValue},
 		{"Signal", "packet length", set(33, 0xff), ErrCount},
+		{"Relayed", "epoch", set(3, 1), ErrValue},
+		{"Relayed", "type", set(0, byte(TypeHint)), ErrType},
+		{"Bind", "token length", set(54, 161), ErrCount},
+		{"relay token payload", "version", set(0, 2), ErrValue},
 		{"Publish", "object length", set(5, 0xff), ErrCount},
 		{"Found", "object length", set(6, 0xff), ErrCount},
 	} {
@@ -96,6 +100,8 @@ func TestIgnored(t *testing.T) {
 		{"initiation payload", set(0, 0xff)},                    // flags
 		{"response payload", set(1, 0xff)},                      // flags
 		{"stale payload", set(1, 0xfc)},                         // flags
+		{"Bind", set(5, 0xff)},                                  // flags
+		{"Bound", set(6, 0xff)},                                 // flags
 		{"Probe", set(9, 0xff)},                                 // flags
 		{"Probe", set(27, 0xff)},                                // padding
 		{"Probe", func(b []byte) []byte { return grow(67)(b) }}, // padding

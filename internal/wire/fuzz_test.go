@@ -64,6 +64,12 @@ func FuzzNotice(f *testing.F)            { fuzzMessage(f, "Notice") }
 func FuzzLookupPart(f *testing.F)        { fuzzMessage(f, "LookupPart") }
 func FuzzFoundPart(f *testing.F)         { fuzzMessage(f, "FoundPart") }
 func FuzzPublishPart(f *testing.F)       { fuzzMessage(f, "PublishPart") }
+func FuzzRelayed(f *testing.F)           { fuzzMessage(f, "Relayed") }
+func FuzzBind(f *testing.F)              { fuzzMessage(f, "Bind") }
+func FuzzBound(f *testing.F)             { fuzzMessage(f, "Bound") }
+func FuzzUnbind(f *testing.F)            { fuzzMessage(f, "Unbind") }
+func FuzzUnbound(f *testing.F)           { fuzzMessage(f, "Unbound") }
+func FuzzRelayToken(f *testing.F)        { fuzzMessage(f, "relay token payload") }
 
 // FuzzTypes has the types that are told of packets and messages be known ones, and
 // those of control packets in the range of spec §1.

@@ -321,6 +321,37 @@ var goldens = []golden{{
 	msg:   &PublishPart{0x01020304, Part{0x451, 0x44c, fill(0xd1, 5)}},
 	parse: parser(ParsePublishPart),
 	hex:   []string{"26 01020304 00000451 0000044c 0005", rep(0xd1, 5)},
+}, {
+	name:  "Relayed",
+	msg:   &Relayed{Tag(fill(0xa1, 16)), []byte{0x7f}},
+	parse: parser(ParseRelayed),
+	hex:   []string{"2a 01 0000", rep(0xa1, 16), "7f"},
+	open:  true,
+}, {
+	name:  "Bind",
+	msg:   &Bind{0x01020304, true, Tag(fill(0xa1, 16)), id1, []byte("token")},
+	parse: parser(ParseBind),
+	hex:   []string{"30 01020304 01", rep(0xa1, 16), hexID, "05 746f6b656e"},
+}, {
+	name:  "Bound",
+	msg:   &Bound{0x01020304, StatusTooMany, true, Tag(fill(0xa1, 16)), 300 * time.Second},
+	parse: parser(ParseBound),
+	hex:   []string{"31 01020304 03 01", rep(0xa1, 16), "012c"},
+}, {
+	name:  "Unbind",
+	msg:   &Unbind{Tag(fill(0xa1, 16))},
+	parse: parser(ParseUnbind),
+	hex:   []string{"32", rep(0xa1, 16)},
+}, {
+	name:  "Unbound",
+	msg:   &Unbound{Tag(fill(0xa1, 16)), UnboundQuota},
+	parse: parser(ParseUnbound),
+	hex:   []string{"33", rep(0xa1, 16), "04"},
+}, {
+	name:  "relay token payload",
+	msg:   &RelayToken{id1, identity.ID(fill(0x2e, 32)), 0x0102030405060708, 0x1112131415161718, [64]byte(fill(0xc1, 64))},
+	parse: parser(ParseRelayToken),
+	hex:   []string{"01", hexID, rep(0x2e, 32), "0102030405060708 1112131415161718", rep(0xc1, 64)},
 }}
 
 // forGoldens runs f for each golden.

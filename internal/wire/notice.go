@@ -2,13 +2,13 @@ package wire
 
 import "strconv"
 
-// NoticeCode says what an SN tells a device (spec §6).
+// NoticeCode says what an SN or PN tells a device (spec §6).
 type NoticeCode uint8
 
 // The notices. Numbers are never reused; one that is not known is ignored.
 const (
 	NoticeSuperseded NoticeCode = 1 // another instance of the device has registered
-	NoticeDraining   NoticeCode = 2 // the SN is about to stop
+	NoticeDraining   NoticeCode = 2 // the SN or PN is about to stop
 )
 
 // String returns the name of the notice.

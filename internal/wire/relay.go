@@ -1,11 +1,23 @@
 package wire
 
-import "github.com/bdtnet/bdt/identity"
+import (
+	"encoding/hex"
+
+	"github.com/bdtnet/bdt/identity"
+)
+
+// A Tag names a binding of two devices at a PN: random, chosen by the first of them
+// (docs/spec/relay.md §2).
+type Tag [16]byte
+
+// String returns the tag in hex. Whoever knows it and can forge an address can
+// spend its payer's allowance: it belongs in no log above debug.
+func (t Tag) String() string { return hex.EncodeToString(t[:]) }
 
 // Relay names a binding at a proxy node (spec §6).
 type Relay struct {
 	PN  identity.ID
-	Tag [16]byte
+	Tag Tag
 }
 
 // relayLen is the length of a Relay without the byte that tells it.
@@ -28,7 +40,10 @@ func (r *reader) relay() *Relay {
 	if n == 0 || r.err != nil {
 		return nil
 	}
-	m := &Relay{PN: r.id()}
-	copy(m.Tag[:], r.take(16))
-	return m
+	return &Relay{PN: r.id(), Tag: r.tag()}
+}
+
+func (r *reader) tag() (t Tag) {
+	copy(t[:], r.take(len(t)))
+	return t
 }

@@ -2,7 +2,7 @@ package wire
 
 import "strconv"
 
-// Status is the outcome of a request at an SN (spec §6). One that this version
+// Status is the outcome of a request at an SN or PN (spec §6). One that this version
 // does not know is a failure without a name.
 type Status uint8
 
@@ -16,6 +16,7 @@ const (
 	StatusTooOld     Status = 5 // than what the SN holds
 	StatusTooLarge   Status = 6
 	StatusSuperseded Status = 7 // another instance has registered
+	StatusDraining   Status = 8 // the server is about to stop
 )
 
 // String says what the status means.
@@ -37,6 +38,8 @@ func (s Status) String() string {
 		return "too large"
 	case StatusSuperseded:
 		return "superseded"
+	case StatusDraining:
+		return "draining"
 	}
 	return "status " + strconv.Itoa(int(s))
 }

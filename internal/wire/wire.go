@@ -49,7 +49,7 @@ const Version = 1
 // Limits, in bytes unless said otherwise (spec §7). Those on early data are what
 // the largest packets that can hold it leave of MaxPacket.
 const (
-	MaxPacket     = 1200                   // the UDP payload of any packet of ours
+	MaxPacket     = 1200                   // the UDP payload of any packet of ours but Relayed, which holds one
 	MaxDevice     = identity.MaxDeviceSize // a signed device
 	MaxObject     = 1100                   // an object in Publish and Found, or a part of one
 	MaxStored     = 12 << 10               // an object in parts: the largest owner takes less than 10 KiB
@@ -94,6 +94,7 @@ const (
 	TypeOpener      Type = 0x27
 	TypeQuery       Type = 0x28
 	TypeAnnounce    Type = 0x29
+	TypeRelayed     Type = 0x2a
 )
 
 // types holds, for each control packet, its name and its least length in bytes
@@ -112,6 +113,7 @@ var types = [...]struct {
 	TypeOpener:      {"Opener", 8},
 	TypeQuery:       {"Query", 44},
 	TypeAnnounce:    {"Announce", 44},
+	TypeRelayed:     {"Relayed", RelayedHeaderLen + 1},
 }
 
 func (t Type) known() bool { return int(t) < len(types) && types[t].min > 0 }
@@ -160,6 +162,15 @@ const (
 	MsgPublishPart    MessageType = 0x26
 )
 
+// Messages between a device and a PN (spec §8), beside those that SNs have too. Numbers
+// are never reused.
+const (
+	MsgBind    MessageType = 0x30
+	MsgBound   MessageType = 0x31
+	MsgUnbind  MessageType = 0x32
+	MsgUnbound MessageType = 0x33
+)
+
 var messageTypes = [...]string{
 	MsgProbe:          "Probe",
 	MsgProbeReply:     "ProbeReply",
@@ -186,6 +197,10 @@ var messageTypes = [...]string{
 	MsgLookupPart:     "LookupPart",
 	MsgFoundPart:      "FoundPart",
 	MsgPublishPart:    "PublishPart",
+	MsgBind:           "Bind",
+	MsgBound:          "Bound",
+	MsgUnbind:         "Unbind",
+	MsgUnbound:        "Unbound",
 }
 
 func (t MessageType) known() bool { return int(t) < len(messageTypes) && messageTypes[t] != "" }

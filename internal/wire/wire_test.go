@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -30,7 +31,7 @@ func TestSpecTypes(t *testing.T) {
 		switch now {
 		case "2":
 			control[Type(v)] = m[3]
-		case "5", "6":
+		case "5", "6", "8":
 			sealed[MessageType(v)] = m[3]
 		}
 	}
@@ -93,12 +94,16 @@ func TestBudgets(t *testing.T) {
 		{"Probe", len((&Probe{}).Append(nil)), 28},
 		{"ProbeReply", len((&ProbeReply{Observed: addr6}).Append(nil)), 28},
 		{"Sounding", sealed(&Sounding{}), MaxPacket},
+		{"Relayed", len((&Relayed{Packet: make([]byte, MaxPacket)}).Append(nil)), MaxPacket + 20},
+		{"Bind", sealed(&Bind{Token: make([]byte, MaxToken)}), 247},
+		{"Bound", sealed(&Bound{}), 57},
+		{"RelayToken", len((&RelayToken{}).Append(nil)), 145},
 		{"Goodbye", len((&Goodbye{Reason: string(make([]byte, 200))}).Append(nil)), 131},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %d bytes, want %d", tt.name, tt.got, tt.want)
 		}
-		if tt.got > MaxPacket {
+		if tt.got > MaxPacket && tt.name != "Relayed" {
 			t.Errorf("%s: does not fit a packet", tt.name)
 		}
 	}
@@ -107,7 +112,7 @@ func TestBudgets(t *testing.T) {
 func TestControlType(t *testing.T) {
 	least := map[Type]int{
 		TypeInitiation: 136, TypeResponse: 92, TypeCookieReply: 64, TypeSealed: 32,
-		TypeDescribe: 700, TypeDescribed: 14, TypeHint: 8, TypeOpener: 8, TypeQuery: 44, TypeAnnounce: 44,
+		TypeDescribe: 700, TypeDescribed: 14, TypeHint: 8, TypeOpener: 8, TypeQuery: 44, TypeAnnounce: 44, TypeRelayed: 21,
 	}
 	for v := range 256 {
 		b := make([]byte, MaxPacket)
@@ -139,7 +144,7 @@ func TestControlType(t *testing.T) {
 
 func TestMessageTypeOf(t *testing.T) {
 	for v := range 256 {
-		want := v >= 1 && v <= 5 || v >= 0x10 && v <= 0x20 || v >= 0x24 && v <= 0x26
+		want := v >= 1 && v <= 5 || v >= 0x10 && v <= 0x20 || v >= 0x24 && v <= 0x26 || v >= 0x30 && v <= 0x33
 		got, err := MessageTypeOf([]byte{byte(v), 0})
 		if want && (int(got) != v || err != nil) || !want && (got != 0 || err != ErrType) {
 			t.Errorf("%#x: %v, %v", v, got, err)
@@ -157,15 +162,17 @@ func TestStrings(t *testing.T) {
 		v    interface{ String() string }
 		want string
 	}{
-		{TypeCookieReply, "CookieReply"}, {Type(0x2a), "type 0x2a"}, {Type(0x1f), "type 0x1f"},
+		{TypeCookieReply, "CookieReply"}, {Type(0x2b), "type 0x2b"}, {Type(0x1f), "type 0x1f"},
 		{MsgNotice, "Notice"}, {MessageType(8), "message 0x8"}, {MessageType(0x21), "message 0x21"},
 		{EngineNone, "none"}, {EngineQUIC, "quic"}, {EngineNQUIC, "nquic"}, {EngineYamux, "yamux"}, {Engine(4), "engine 4"},
 		{ResponseAccept, "accept"}, {ResponseStale, "stale"}, {ResponseRefused, "refused"}, {ResponseKind(0), "response kind 0"},
 		{VisibleEveryone, "everyone"}, {VisibleZone, "zone"}, {VisibleNobody, "nobody"}, {Visibility(3), "visibility 3"},
 		{StatusOK, "ok"}, {StatusNotFound, "not found"}, {StatusNotAllowed, "not allowed"}, {StatusTooMany, "too many requests"},
 		{StatusMalformed, "malformed"}, {StatusTooOld, "too old"}, {StatusTooLarge, "too large"},
-		{StatusSuperseded, "superseded"}, {Status(8), "status 8"},
+		{StatusSuperseded, "superseded"}, {StatusDraining, "draining"}, {Status(9), "status 9"},
 		{NoticeSuperseded, "superseded"}, {NoticeDraining, "draining"}, {NoticeCode(3), "notice 3"},
+		{UnboundPeer, "peer left"}, {UnboundIdle, "idle"}, {UnboundUnmet, "peer did not come"}, {UnboundQuota, "allowance used up"},
+		{UnboundUnlisted, "not admitted any more"}, {UnboundReason(6), "reason 6"}, {Tag{0xab}, "ab" + strings.Repeat("0", 30)},
 		{Candidate{CandidateHost, addr4}, "host 192.0.2.1:443"},
 		{CandidateServerReflexive, "server-reflexive"}, {CandidatePeerReflexive, "peer-reflexive"},
 		{CandidateConfigured, "configured"}, {CandidateMapped, "mapped"}, {CandidateRelay, "relay"},
@@ -197,15 +204,18 @@ func TestAllocs(t *testing.T) {
 	reply := (&ProbeReply{1, addr6}).Append(nil)
 	ping := (&Ping{Request: 1}).Append(nil)
 	pong := (&Pong{1, false, addr4}).Append(nil)
+	relayed := (&Relayed{Tag{1}, probe}).Append(nil)
 	n := testing.AllocsPerRun(100, func() {
 		h, err1 := ParseSealedHeader(sealed)
 		p, err2 := ParseProbe(probe)
 		r, err3 := ParseProbeReply(reply)
 		i, err4 := ParsePing(ping)
 		o, err5 := ParsePong(pong)
-		if errors.Join(err1, err2, err3, err4, err5) != nil {
+		d, err6 := ParseRelayed(relayed)
+		if errors.Join(err1, err2, err3, err4, err5, err6) != nil {
 			t.Fatal("a golden does not parse")
 		}
+		buf = d.Append(buf[:0])
 		buf = o.Append(i.Append(r.Append(p.Append(h.Append(buf[:0])))))
 	})
 	if n != 0 {
