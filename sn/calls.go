@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/quota"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -50,7 +51,7 @@ type call struct {
 // A callTable remembers calls for callLife, a bounded number of them. It may be
 // used concurrently.
 type callTable struct {
-	quota *quota
+	quota *quota.Share
 	mu    sync.Mutex
 	byKey map[callKey]*call
 	byID  map[uint64]*call
@@ -59,7 +60,7 @@ type callTable struct {
 
 func newCallTable(limit int, first uint64) *callTable {
 	return &callTable{
-		quota: newQuota(limit),
+		quota: quota.NewShare(limit),
 		byKey: make(map[callKey]*call),
 		byID:  make(map[uint64]*call),
 		next:  first,
@@ -74,7 +75,7 @@ func (t *callTable) begin(k callKey, from network) (c *call, fresh bool) {
 	if c := t.byKey[k]; c != nil {
 		return c, false
 	}
-	if !t.quota.take(from, t.quota.limit) {
+	if !t.quota.Take(from, t.quota.Limit()) {
 		return nil, false
 	}
 	t.next++
@@ -89,7 +90,7 @@ func (t *callTable) begin(k callKey, from network) (c *call, fresh bool) {
 func (t *callTable) end(c *call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.quota.give(c.from)
+	t.quota.Give(c.from)
 	delete(t.byKey, c.key)
 	delete(t.byID, c.called.Call)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/quota"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -22,8 +23,8 @@ const directoryShards = 64
 // instead.
 type directory struct {
 	seed   maphash.Seed
-	limit  int    // places of a shard
-	quota  *quota // counts only
+	limit  int          // places of a shard
+	quota  *quota.Share // counts only
 	shards [directoryShards]directoryShard
 }
 
@@ -62,7 +63,7 @@ type entry struct {
 }
 
 func newDirectory(limit int) *directory {
-	d := &directory{seed: maphash.MakeSeed(), limit: (limit + directoryShards - 1) / directoryShards, quota: newQuota(limit)}
+	d := &directory{seed: maphash.MakeSeed(), limit: (limit + directoryShards - 1) / directoryShards, quota: quota.NewShare(limit)}
 	for i := range d.shards {
 		d.shards[i].m = make(map[identity.ID]entry)
 	}
@@ -175,7 +176,7 @@ func (d *directory) addLocked(sh *directoryShard, id identity.ID, e entry) {
 	sh.m[id] = e
 	sh.used += e.places()
 	for range e.places() {
-		d.quota.force(e.from)
+		d.quota.Force(e.from)
 	}
 }
 
@@ -184,7 +185,7 @@ func (d *directory) removeLocked(sh *directoryShard, id identity.ID, e entry) {
 	delete(sh.m, id)
 	sh.used -= e.places()
 	for range e.places() {
-		d.quota.give(e.from)
+		d.quota.Give(e.from)
 	}
 }
 
@@ -193,12 +194,12 @@ func (d *directory) removeLocked(sh *directoryShard, id identity.ID, e entry) {
 // these the one that expires first. It reports whether there was one of a network
 // that holds as many as that at all.
 func (d *directory) evictLocked(sh *directoryShard, but identity.ID, from network) (victim identity.ID, worst entry, ok bool) {
-	most, n := d.quota.held(from), 0
+	most, n := d.quota.Held(from), 0
 	for id, e := range sh.m {
 		if id == but {
 			continue
 		}
-		held := d.quota.held(e.from)
+		held := d.quota.Held(e.from)
 		if held > most || held == most && (!ok || e.until < worst.until) {
 			victim, worst, most, ok = id, e, held, true
 		}

@@ -103,7 +103,7 @@ func TestDirectoryWithoutRoom(t *testing.T) {
 	if err := put(4, object{1, make([]byte, 5*wire.MaxObject)}); err != errFull {
 		t.Errorf("got %v, want errFull", err)
 	}
-	if n, used := d.len(), d.quota.len(); n != 4 || used != 4 {
+	if n, used := d.len(), d.quota.Len(); n != 4 || used != 4 {
 		t.Errorf("%d objects left, in %d places", n, used)
 	}
 }

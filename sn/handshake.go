@@ -49,7 +49,7 @@ func (s *Server) repeatResponse(x *session, to place) {
 // initiation is answered by silence, but a stamp that is not new.
 func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 	network := networkOf(from.addr.Addr())
-	if !s.pending.take(network, s.pending.limit) {
+	if !s.pending.Take(network, s.pending.Limit()) {
 		s.count.noRoom.Add(1)
 		s.gate.Forget(hash)
 		return
@@ -57,7 +57,7 @@ func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 	kept := false
 	defer func() {
 		if !kept {
-			s.pending.give(network)
+			s.pending.Give(network)
 		}
 	}()
 	s.count.handshakes.Add(1)
@@ -121,7 +121,7 @@ type newcomer struct {
 // dropFresh forgets a session that has not registered in time.
 func (s *Server) dropFresh(n newcomer) {
 	x := n.session
-	s.pending.give(n.network)
+	s.pending.Give(n.network)
 	sh := s.devices.shard(x.id())
 	sh.mu.Lock()
 	drop := x.phase == fresh

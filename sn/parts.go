@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/quota"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -21,14 +22,14 @@ const (
 // uploads are the objects that devices are bringing in parts, one each. They may be
 // used concurrently.
 type uploads struct {
-	quota *quota
+	quota *quota.Share
 
 	mu sync.Mutex
 	m  map[identity.ID]*upload
 }
 
 func newUploads() *uploads {
-	return &uploads{quota: newQuota(maxUploads), m: make(map[identity.ID]*upload)}
+	return &uploads{quota: quota.NewShare(maxUploads), m: make(map[identity.ID]*upload)}
 }
 
 // An upload is the beginning of an object.
@@ -74,7 +75,7 @@ func (u *uploads) add(device identity.ID, p wire.Part, from network, now time.Du
 // roomLocked takes a place for one more of a network, and drops what has been given
 // up if there is none.
 func (u *uploads) roomLocked(from network, now time.Duration) bool {
-	if u.quota.take(from, networkUploads) {
+	if u.quota.Take(from, networkUploads) {
 		return true
 	}
 	for device, up := range u.m {
@@ -82,12 +83,12 @@ func (u *uploads) roomLocked(from network, now time.Duration) bool {
 			u.dropLocked(device)
 		}
 	}
-	return u.quota.take(from, networkUploads)
+	return u.quota.Take(from, networkUploads)
 }
 
 // dropLocked forgets an upload.
 func (u *uploads) dropLocked(device identity.ID) {
-	u.quota.give(u.m[device].from)
+	u.quota.Give(u.m[device].from)
 	delete(u.m, device)
 }
 

@@ -82,15 +82,15 @@ func TestUploadsAreBounded(t *testing.T) {
 	add(networkUploads, 2, uploadLife, wire.StatusOK)
 	add(0, 1, uploadLife, wire.StatusOK) // starts over
 	add(networkUploads+1, 1, uploadLife+1, wire.StatusOK)
-	if len(u.m) != 3 || u.quota.len() != 3 {
-		t.Errorf("%d uploads, %d places", len(u.m), u.quota.len())
+	if len(u.m) != 3 || u.quota.Len() != 3 {
+		t.Errorf("%d uploads, %d places", len(u.m), u.quota.Len())
 	}
 	u = newUploads()
 	for i := range 4 * maxUploads {
 		u.add(deviceNumber(i), first, network(i%100), 0)
 	}
-	if len(u.m) > maxUploads || len(u.m) != u.quota.len() || len(u.m) < maxUploads/2 {
-		t.Errorf("%d uploads, %d places, of %d", len(u.m), u.quota.len(), maxUploads)
+	if len(u.m) > maxUploads || len(u.m) != u.quota.Len() || len(u.m) < maxUploads/2 {
+		t.Errorf("%d uploads, %d places, of %d", len(u.m), u.quota.Len(), maxUploads)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestDirectoryCountsPlaces(t *testing.T) {
 		d.sweep(i, 100*objectLife)
 	}
 	check("none")
-	if d.len() != 0 || d.quota.len() != 0 {
-		t.Errorf("%d objects left, %d places", d.len(), d.quota.len())
+	if d.len() != 0 || d.quota.Len() != 0 {
+		t.Errorf("%d objects left, %d places", d.len(), d.quota.Len())
 	}
 }

@@ -7,58 +7,6 @@ import (
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
-// fill takes all that a network may have.
-func fill(q *quota, n network, each int) (got int) {
-	for q.take(n, each) {
-		got++
-	}
-	return got
-}
-
-func TestQuotaSharesFairly(t *testing.T) {
-	q := newQuota(1200)
-	if n := fill(q, 1, 1200); n != 600 {
-		t.Errorf("one network got %d of 1,200", n)
-	}
-	// Each that comes later finds room, and the table is never full.
-	if n := fill(q, 2, 1200); n != 300 {
-		t.Errorf("a second got %d", n)
-	}
-	for n := network(3); n < 9; n++ {
-		if fill(q, n, 1200) == 0 {
-			t.Errorf("network %d got nothing", n)
-		}
-	}
-	for q.held(1) > 0 {
-		q.give(1)
-	}
-	if n := fill(q, 20, 100); n != 100 {
-		t.Errorf("got %d, at most 100 each", n)
-	}
-	total := 0
-	for n := range network(21) {
-		total += q.held(n)
-	}
-	if q.len() != total || total > 1200 {
-		t.Errorf("%d places of %d", q.len(), total)
-	}
-}
-
-func TestQuotaInStep(t *testing.T) {
-	q := newQuota(1000)
-	for more := true; more; {
-		more = false
-		for n := range network(9) {
-			more = q.take(n, 1000) || more
-		}
-	}
-	for n := range network(9) {
-		if h := q.held(n); h < 95 || h > 105 {
-			t.Errorf("network %d of 9 greedy ones got %d of 1,000", n, h)
-		}
-	}
-}
-
 func TestSieve(t *testing.T) {
 	s := newSieve[int](1024)
 	r := Rate{PerSecond: 10, Burst: 20}
@@ -114,7 +62,7 @@ func TestOneNetworkCannotUseUpTheCalls(t *testing.T) {
 			}
 		}
 		time.Sleep(callLife + sweepParts*sweepInterval)
-		if n := r.s.calls.quota.len(); n != 0 {
+		if n := r.s.calls.quota.Len(); n != 0 {
 			t.Errorf("%d places are taken by no call", n)
 		}
 	})
@@ -149,11 +97,11 @@ func TestDevicesOfANetwork(t *testing.T) {
 		}
 		moving := r.online(300) // another /24
 		moving.send(&wire.Goodbye{})
-		if r.online(301); r.s.devices.quota.held(networkOf(addrOf(300).Addr())) != 1 {
-			t.Errorf("%d devices count for the network", r.s.devices.quota.held(networkOf(addrOf(300).Addr())))
+		if r.online(301); r.s.devices.quota.Held(networkOf(addrOf(300).Addr())) != 1 {
+			t.Errorf("%d devices count for the network", r.s.devices.quota.Held(networkOf(addrOf(300).Addr())))
 		}
 		time.Sleep(silence + 2*sweepParts*sweepInterval)
-		if n := r.s.devices.quota.len(); n != 0 {
+		if n := r.s.devices.quota.Len(); n != 0 {
 			t.Errorf("%d places are taken by no device", n)
 		}
 	})
@@ -229,8 +177,8 @@ func TestDirectoryMakesRoomFairly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if d.len() != 640 || d.quota.len() != 640 || d.quota.held(1) != 20 || d.quota.held(3) != 50 {
-		t.Errorf("%d objects, %d counted: %d, %d, %d", d.len(), d.quota.len(), d.quota.held(1), d.quota.held(2), d.quota.held(3))
+	if d.len() != 640 || d.quota.Len() != 640 || d.quota.Held(1) != 20 || d.quota.Held(3) != 50 {
+		t.Errorf("%d objects, %d counted: %d, %d, %d", d.len(), d.quota.Len(), d.quota.Held(1), d.quota.Held(2), d.quota.Held(3))
 	}
 }
 
@@ -239,12 +187,12 @@ func TestPendingHandshakesOfANetwork(t *testing.T) {
 		for i := range 15 {
 			r.deliver(addrOf(i), r.dev(i).initiation().Packet())
 		}
-		if n := r.s.pending.len(); n != 10 {
+		if n := r.s.pending.Len(); n != 10 {
 			t.Errorf("%d handshakes of one network are pending, want 10", n)
 		}
 		r.dev(300).shake()
 		time.Sleep(freshLife + 2*sweepInterval)
-		if n := r.s.pending.len(); n != 0 {
+		if n := r.s.pending.Len(); n != 0 {
 			t.Errorf("%d places are taken by no handshake", n)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/quota"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -22,7 +23,7 @@ const (
 // A registry holds the registered devices by id, and guards the sessions of all.
 type registry struct {
 	seed       maphash.Seed
-	quota      *quota
+	quota      *quota.Share
 	perNetwork atomic.Int64 // devices that one network may have
 	shards     [registryShards]shard
 }
@@ -60,7 +61,7 @@ var (
 )
 
 func newRegistry(limit, each int) *registry {
-	r := &registry{seed: maphash.MakeSeed(), quota: newQuota(limit)}
+	r := &registry{seed: maphash.MakeSeed(), quota: quota.NewShare(limit)}
 	r.perNetwork.Store(int64(each))
 	for i := range r.shards {
 		r.shards[i].devices = make(map[identity.ID]*device)
@@ -183,13 +184,13 @@ func (r *registry) register(x *session, m *wire.Register, desc object) (tell, fo
 	from := networkOf(x.at.addr.Addr())
 	switch {
 	case d == nil:
-		if !r.quota.take(from, int(r.perNetwork.Load())) {
+		if !r.quota.Take(from, int(r.perNetwork.Load())) {
 			return nil, nil, errFull
 		}
 		d = &device{session: x, instance: m.Instance, network: from}
 		sh.devices[id] = d
-	case d.network != from && r.quota.take(from, int(r.perNetwork.Load())):
-		r.quota.give(d.network)
+	case d.network != from && r.quota.Take(from, int(r.perNetwork.Load())):
+		r.quota.Give(d.network)
 		d.network = from
 	}
 	if prev := d.session; prev != x {
@@ -230,11 +231,11 @@ func (r *registry) restore(d *device) bool {
 	if sh.devices[id] != nil {
 		return false
 	}
-	if r.quota.len() >= r.quota.limit {
+	if r.quota.Len() >= r.quota.Limit() {
 		return false
 	}
 	d.network = networkOf(d.session.at.addr.Addr())
-	r.quota.force(d.network)
+	r.quota.Force(d.network)
 	sh.devices[id] = d
 	return true
 }
@@ -280,7 +281,7 @@ func (r *registry) leave(x *session) *device {
 // takeLocked ends a registration.
 func (r *registry) takeLocked(sh *shard, id identity.ID, d *device) {
 	delete(sh.devices, id)
-	r.quota.give(d.network)
+	r.quota.Give(d.network)
 	d.session.phase = gone
 	if d.old != nil {
 		d.old.phase = gone

@@ -99,7 +99,7 @@ func BenchmarkRestart(b *testing.B) {
 		for _, id := range ids {
 			p, ok := r.s.devices.peer(id)
 			if !ok {
-				b.Fatalf("%d of %d devices are there", r.s.devices.quota.len(), b.N)
+				b.Fatalf("%d of %d devices are there", r.s.devices.quota.Len(), b.N)
 			}
 			r.s.sendMessage(p.session, p.at, &wire.Called{Call: 1, Caller: id, Device: p.descriptor.bytes}, time.Now())
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/quota"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/wire"
 )
@@ -49,7 +50,7 @@ type Server struct {
 	uploads  *uploads
 	calls    *callTable
 	pairs    pairs
-	pending  *quota // of handshakes
+	pending  *quota.Share // of handshakes
 	prefixes *sieve[callerPrefix]
 	callers  *sieve[network] // calls
 	readers  *sieve[network] // registers, lookups and publishes
@@ -115,7 +116,7 @@ func newServer(cfg Config) *Server {
 		objects:  newDirectory(l.Objects),
 		uploads:  newUploads(),
 		pairs:    newPairs(l.Pairs),
-		pending:  newQuota(l.Pending),
+		pending:  quota.NewShare(l.Pending),
 		prefixes: newSieve[callerPrefix](prefixPlaces),
 		callers:  newSieve[network](networkPlaces),
 		readers:  newSieve[network](networkPlaces),
@@ -222,10 +223,10 @@ func (s *Server) Addrs() []netip.AddrPort {
 // Stats returns the counters of this moment.
 func (s *Server) Stats() Stats {
 	st := s.count.snapshot()
-	st.Devices = s.devices.quota.len()
+	st.Devices = s.devices.quota.Len()
 	st.Objects = s.objects.len()
 	st.Calls = s.calls.len()
-	st.Pairs = s.pairs.quota.len()
+	st.Pairs = s.pairs.quota.Len()
 	gate := s.gate.Counts()
 	st.Cookies = gate.Cookies
 	st.Malformed += gate.Malformed

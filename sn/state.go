@@ -334,7 +334,7 @@ func (s *Server) restore() error {
 		}
 		return nil
 	}))
-	restored := s.devices.quota.len()
+	restored := s.devices.quota.Len()
 	s.count.restored.Add(uint64(restored))
 	if restored+dropped > 0 {
 		s.cfg.Logger.Info("took over the devices of an earlier run", "devices", restored, "expired", dropped, "took", time.Since(began))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/quota"
 )
 
 // pairLife is how long two devices may signal after a call (spec §3).
@@ -98,7 +99,7 @@ func pairOf(a, b identity.ID) pair {
 // pairs holds, for each pair, until when the two may signal.
 type pairs struct {
 	*table[pair, pairing]
-	quota *quota
+	quota *quota.Share
 }
 
 // A pairing is until when a pair may signal, and the network of who called first.
@@ -109,7 +110,7 @@ type pairing struct {
 
 func newPairs(limit int) pairs {
 	// The quota bounds all of them, so that no shard is full before.
-	return pairs{newTable[pair, pairing](2 * limit), newQuota(limit)}
+	return pairs{newTable[pair, pairing](2 * limit), quota.NewShare(limit)}
 }
 
 // allow lets two devices signal from now on for pairLife, at a call from a
@@ -118,7 +119,7 @@ func (p pairs) allow(a, b identity.ID, from network, now time.Duration) bool {
 	ok := true
 	return p.update(pairOf(a, b), func(v pairing) pairing {
 		if v.until == 0 {
-			if ok = p.quota.take(from, p.quota.limit); !ok {
+			if ok = p.quota.Take(from, p.quota.Limit()); !ok {
 				return v
 			}
 			v.caller = from
@@ -134,7 +135,7 @@ func (p pairs) expire(shard int, now time.Duration) {
 		if v.until > now {
 			return false
 		}
-		p.quota.give(v.caller)
+		p.quota.Give(v.caller)
 		return true
 	})
 }
