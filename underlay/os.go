@@ -22,6 +22,18 @@ func (osNetwork) ListenUDP(laddr netip.AddrPort) (UDPConn, error) {
 	return listenUDP(unmap(laddr))
 }
 
+// ListenUDPGroup implements [Grouper].
+func (osNetwork) ListenUDPGroup(laddr netip.AddrPort, n int) ([]UDPConn, error) {
+	if !laddr.Addr().IsValid() {
+		return nil, fmt.Errorf("underlay: listen udp: no address in %v", laddr)
+	}
+	group, err := listenUDPGroup(unmap(laddr), n)
+	if err != nil {
+		return nil, err
+	}
+	return group, nil
+}
+
 // up is what package net shows of an interface that can carry packets.
 const up = net.FlagUp | net.FlagRunning
 

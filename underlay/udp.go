@@ -10,11 +10,12 @@ import (
 	"syscall"
 )
 
-// The seam between the portable part and the platforms is one function,
+// The seam between the portable part and the platforms is two functions,
 //
 //	func listenUDP(laddr netip.AddrPort) (UDPConn, error)
+//	func listenUDPGroup(laddr netip.AddrPort, n int) ([]UDPConn, error)
 //
-// which takes a valid, unmapped address. It has two implementations:
+// which take a valid, unmapped address. They have two implementations:
 //
 //   - udp_linux.go has recvmmsg and sendmmsg, GSO and GRO, and per-packet ECN,
 //     hop limit and addresses;

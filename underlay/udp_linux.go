@@ -35,10 +35,44 @@ type linuxConn struct {
 	sendmmsg func(fd uintptr, msgs []unix.Mmsghdr) (int, syscall.Errno)
 }
 
-func listenUDP(laddr netip.AddrPort) (UDPConn, error) {
+func listenUDP(laddr netip.AddrPort) (UDPConn, error) { return listenLinux(laddr, false) }
+
+// listenUDPGroup opens n sockets with SO_REUSEPORT (Linux 3.9), among which the kernel
+// chooses by a hash of the addresses and ports. A first socket, without the option, finds
+// out whether the address is another's: a group can be joined by any process of this
+// user, unawares.
+func listenUDPGroup(laddr netip.AddrPort, n int) ([]UDPConn, error) {
+	first, err := listenLinux(laddr, false)
+	if err != nil || n <= 1 {
+		return []UDPConn{first}, err
+	}
+	laddr = netip.AddrPortFrom(laddr.Addr(), first.LocalAddr().Port())
+	if err := first.Close(); err != nil {
+		return nil, fmt.Errorf("underlay: listen udp %v: %w", laddr, err)
+	}
+	var group []UDPConn
+	for range n {
+		c, err := listenLinux(laddr, true)
+		if err != nil {
+			for _, c := range group {
+				c.Close()
+			}
+			return nil, err
+		}
+		group = append(group, c)
+	}
+	return group, nil
+}
+
+func listenLinux(laddr netip.AddrPort, share bool) (UDPConn, error) {
 	l := &linuxConn{sendmmsg: sendmmsg}
 	c, err := listenNet(laddr, func(rc syscall.RawConn) {
-		rc.Control(func(fd uintptr) { l.features = setOptions(int(fd), laddr.Addr()) })
+		rc.Control(func(fd uintptr) {
+			if share { // if it fails so will bind, which says more
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			}
+			l.features = setOptions(int(fd), laddr.Addr())
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -47,6 +47,15 @@ type Multicaster interface {
 	ListenMulticast(ifname string, group netip.AddrPort) (UDPConn, error)
 }
 
+// A Grouper is a Network that can divide what arrives at one address among several
+// sockets, so that several processors can read it. Networks need not be one; [OS] is.
+type Grouper interface {
+	// ListenUDPGroup opens up to n sockets bound to laddr, all at one port, and at least
+	// one. What comes from one address and port is all read by one of them, as long as
+	// all are open; any of them may send to anybody. It fails if the address is in use.
+	ListenUDPGroup(laddr netip.AddrPort, n int) ([]UDPConn, error)
+}
+
 // An Interface is a network interface and its addresses at one moment.
 type Interface struct {
 	Name     string
