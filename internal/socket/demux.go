@@ -3,6 +3,7 @@ package socket
 import (
 	"encoding/binary"
 
+	"github.com/bdtnet/bdt/internal/wire"
 	"github.com/bdtnet/bdt/underlay"
 )
 
@@ -13,7 +14,7 @@ import (
 // (20..63), which we never speak:
 //
 //	0..3                 STUN, if the magic cookie follows (RFC 8489 section 5)
-//	32..63               control
+//	32..63               control, of which 42 (0x2a) is relayed
 //	64..127, 192..255    QUIC: the fixed bit (RFC 9000 section 17.2, 17.3)
 //	else                 dropped
 type class uint8
@@ -23,6 +24,7 @@ const (
 	classControl
 	classSTUN
 	classQUIC
+	classRelayed
 	numClasses
 )
 
@@ -39,6 +41,8 @@ func classify(b []byte) class {
 		return classMalformed
 	case b[0]&fixedBit != 0:
 		return classQUIC
+	case b[0] == byte(wire.TypeRelayed):
+		return classRelayed
 	case b[0]&0xe0 == 0x20:
 		return classControl
 	case b[0] <= 3 && len(b) >= stunHeader && binary.BigEndian.Uint32(b[4:]) == stunCookie:
@@ -50,13 +54,14 @@ func classify(b []byte) class {
 // A demux hands the entries of a batch to their receivers. It belongs to the
 // reader goroutine.
 type demux struct {
-	s     *Socket
-	cache routeCache
+	s      *Socket
+	cache  routeCache
+	relays routeCache
 }
 
 // entry delivers what one entry holds, in order. The kernel coalesces packets
 // of one flow by their sizes alone, so a run may hold packets of all classes;
-// adjacent QUIC packets stay together.
+// adjacent packets that are QUIC or relayed stay together.
 func (d *demux) entry(e *underlay.Datagram) {
 	b, size := e.Data, e.SegmentSize
 	if size <= 0 || size > len(b) {
@@ -66,8 +71,8 @@ func (d *demux) entry(e *underlay.Datagram) {
 		n := min(size, len(b))
 		c := classify(b[:n])
 		count := uint64(1)
-		if c == classQUIC {
-			for n < len(b) && b[n]&fixedBit != 0 {
+		if c == classQUIC || c == classRelayed {
+			for n < len(b) && classify(b[n:min(n+size, len(b))]) == c {
 				n = min(n+size, len(b))
 				count++
 			}
@@ -89,14 +94,20 @@ func (d *demux) deliver(c class, b []byte, size int, count uint64, e *underlay.D
 	case classSTUN:
 		s.handler.HandleSTUN(s, b, e.Addr)
 	case classQUIC:
-		sink := d.cache.lookup(&s.routes, e.Addr)
-		if sink == nil {
-			s.counters.unrouted.Add(count)
-			return
-		}
-		if count == 1 {
-			size = 0
-		}
-		sink.Deliver(b, size, e.ECN)
+		s.sink(d.cache.lookup(&s.routes, e.Addr), b, size, count, e.ECN)
+	case classRelayed:
+		s.sink(d.relays.lookup(&s.relays, e.Addr), b, size, count, e.ECN)
 	}
+}
+
+// sink hands over b, which holds count packets, where it is routed to.
+func (s *Socket) sink(to Sink, b []byte, size int, count uint64, ecn uint8) {
+	if to == nil {
+		s.counters.unrouted.Add(count)
+		return
+	}
+	if count == 1 {
+		size = 0
+	}
+	to.Deliver(b, size, ecn)
 }

@@ -17,6 +17,8 @@ func TestClassify(t *testing.T) {
 			want = classSTUN
 		case b >= 0x20 && b <= 0x3f:
 			want = classControl
+		case b == 0x2a:
+			want = classRelayed
 		case b >= 0x40 && b <= 0x7f, b >= 0xc0:
 			want = classQUIC
 		}
@@ -47,6 +49,7 @@ func TestClassify(t *testing.T) {
 func idle(h Handler) *Socket {
 	s := &Socket{handler: h}
 	s.routes.init()
+	s.relays.init()
 	return s
 }
 
@@ -75,12 +78,15 @@ func TestEntries(t *testing.T) {
 			want: []string{"q 0x40 100/50 ecn 2", control(0x20, 50)}},
 		{name: "alternating", data: join(pk(0x40, 50), pk(0x20, 50), pk(0x41, 50), pk(0, 50)), size: 50,
 			want: []string{"q 0x40 50/0 ecn 2", control(0x20, 50), "q 0x41 50/0 ecn 2", fmt.Sprintf("stun 50 %v", peer1)}},
+		{name: "relayed run between", data: join(pk(0x40, 50), pk(0x2a, 50), pk(0x2a, 50), pk(0x29, 20)), size: 50,
+			want: []string{"q 0x40 50/0 ecn 2", "relay 0x2a 100/50 ecn 2", control(0x29, 20)}},
 		{name: "malformed between", data: join(pk(0x40, 50), pk(0x80, 50), pk(0x10, 50), pk(0x41, 20)), size: 50,
 			want: []string{"q 0x40 50/0 ecn 2", "q 0x41 20/0 ecn 2"}, malformed: 2},
 	} {
 		j := newJournal()
 		s := idle(j)
 		s.SetRoute(peer1, j.sink("q"))
+		s.SetRelay(peer1, j.sink("relay"))
 		d := demux{s: s}
 		d.entry(&underlay.Datagram{Data: c.data, SegmentSize: c.size, Addr: peer1, ECN: 2})
 		t.Run(c.name, func(t *testing.T) { j.expect(t, c.want...) })
@@ -104,10 +110,19 @@ func TestUnrouted(t *testing.T) {
 	d.entry(run)
 	s.DeleteRoute(peer1, sink)
 	d.entry(run)
-	if got := s.Stats(); got.DroppedUnrouted != 6 || got.Received.QUIC != (Count{9, 750}) {
+	// A route is none for relayed packets.
+	s.SetRoute(peer1, sink)
+	d.entry(&underlay.Datagram{Data: pk(0x2a, 30), Addr: peer1})
+	relay := j.sink("relay")
+	s.SetRelay(peer1, relay)
+	s.DeleteRelay(peer1, sink)
+	d.entry(&underlay.Datagram{Data: pk(0x2a, 30), Addr: peer1})
+	s.DeleteRelay(peer1, relay)
+	d.entry(&underlay.Datagram{Data: pk(0x2a, 30), Addr: peer1})
+	if got := s.Stats(); got.DroppedUnrouted != 8 || got.Received.QUIC != (Count{9, 750}) {
 		t.Errorf("%+v", got)
 	}
-	j.expect(t, "q 0x40 250/100 ecn 0")
+	j.expect(t, "q 0x40 250/100 ecn 0", "relay 0x2a 30/0 ecn 0")
 }
 
 // A checker takes deliveries and compares them with the entry they are from.

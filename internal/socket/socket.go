@@ -3,8 +3,8 @@
 // (RFC 9443).
 //
 // A [Socket] reads batches and coalesced runs on one goroutine, and hands
-// control packets and STUN to its [Handler] and QUIC packets to the [Sink] that
-// is routed for their source, in the order of arrival. Writing is concurrent.
+// control packets and STUN to its [Handler], and QUIC packets and relayed ones to the
+// [Sink] that is routed for their source, in the order of arrival. Writing is concurrent.
 package socket
 
 import (
@@ -45,7 +45,7 @@ type Handler interface {
 	HandleSTUN(s *Socket, b []byte, from netip.AddrPort)
 }
 
-// A Sink receives the QUIC packets that came from a routed source. It is
+// A Sink receives the QUIC packets, or the relayed ones, that came from a routed source. It is
 // called on the reader goroutine and must not block. Its dynamic type must be
 // comparable, as pointers are.
 type Sink interface {
@@ -71,7 +71,8 @@ type Socket struct {
 	handler Handler
 	log     *slog.Logger
 
-	routes   routes
+	routes   routes // of QUIC packets
+	relays   routes // of relayed packets, by the PN's address
 	counters counters
 
 	done      chan struct{} // closed when the reader has returned
@@ -106,6 +107,7 @@ func Open(cfg Config) (*Socket, error) {
 		done:    make(chan struct{}),
 	}
 	s.routes.init()
+	s.relays.init()
 	go s.read(cfg.Batch)
 	return s, nil
 }
@@ -149,6 +151,13 @@ func (s *Socket) Route(from netip.AddrPort) Sink { return s.routes.get(from) }
 // called on the reader goroutine, a delivery that has begun may still be
 // under way when it returns.
 func (s *Socket) DeleteRoute(from netip.AddrPort, sink Sink) { s.routes.delete(from, sink) }
+
+// SetRelay directs the relayed packets (docs/spec/relay.md §4) that come from an
+// address to sink, in place of any earlier one.
+func (s *Socket) SetRelay(from netip.AddrPort, sink Sink) { s.relays.set(from, sink) }
+
+// DeleteRelay is [Socket.DeleteRoute] for what SetRelay has directed.
+func (s *Socket) DeleteRelay(from netip.AddrPort, sink Sink) { s.relays.delete(from, sink) }
 
 // Stats returns the counters at this moment. They are read one by one: sums
 // over them may be off by what happens meanwhile.

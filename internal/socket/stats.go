@@ -7,14 +7,14 @@ type Stats struct {
 	Received Traffic // by the class of the first byte
 	Sent     Traffic
 
-	DroppedUnrouted  uint64 // QUIC packets from a source without a route
+	DroppedUnrouted  uint64 // QUIC and relayed packets from a source without a route
 	DroppedMalformed uint64 // packets of no known class
 	SendErrors       uint64 // sends or runs that were refused or failed
 }
 
 // Traffic counts packets and their UDP payload.
 type Traffic struct {
-	Control, STUN, QUIC Count
+	Control, STUN, QUIC, Relayed Count
 }
 
 // A Count is a number of packets and the bytes of UDP payload in them.
@@ -52,5 +52,6 @@ func traffic(c *[numClasses]counter) Traffic {
 		Control: c[classControl].count(),
 		STUN:    c[classSTUN].count(),
 		QUIC:    c[classQUIC].count(),
+		Relayed: c[classRelayed].count(),
 	}
 }
