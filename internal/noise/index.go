@@ -97,6 +97,20 @@ func (t *Table[T]) Len() (n int) {
 	return n
 }
 
+// Part returns the owners of one of so many parts of the table, for going through it by
+// and by: part i of parts, of which there are at most 64.
+func (t *Table[T]) Part(i, parts int) (list []T) {
+	for ; i < tableShards; i += parts {
+		s := &t.shards[i]
+		s.mu.RLock()
+		for _, owner := range s.owners {
+			list = append(list, owner)
+		}
+		s.mu.RUnlock()
+	}
+	return list
+}
+
 // For returns the Indices of one owner.
 func (t *Table[T]) For(owner T) Indices { return ownIndices[T]{t, owner} }
 

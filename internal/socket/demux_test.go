@@ -13,12 +13,12 @@ func TestClassify(t *testing.T) {
 	for first := range 256 {
 		want := classMalformed
 		switch b := byte(first); {
+		case b == 0x2a:
+			want = classRelayed
 		case b <= 0x03:
 			want = classSTUN
 		case b >= 0x20 && b <= 0x3f:
 			want = classControl
-		case b == 0x2a:
-			want = classRelayed
 		case b >= 0x40 && b <= 0x7f, b >= 0xc0:
 			want = classQUIC
 		}

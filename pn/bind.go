@@ -1,0 +1,230 @@
+package pn
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/wire"
+)
+
+// handleBind binds, or says why not. What takes public-key cryptography to decide goes to
+// a goroutine for that.
+func (s *Server) handleBind(r *request) {
+	m, err := wire.ParseBind(r.b)
+	if err != nil {
+		s.count.malformed.Add(1)
+		return
+	}
+	if !r.x.ask(r.now) {
+		s.count.limited.Add(1)
+		s.answerBind(r, &m, wire.StatusTooMany, false)
+		return
+	}
+	if !m.Pays || s.settings.Load().admits.cheap(r.x.visitor(), m.Token) {
+		s.bindAndAnswer(r, &m)
+		return
+	}
+	own := *r
+	m.Token = bytes.Clone(m.Token)
+	own.b = nil
+	s.enqueue(func() { s.bindAndAnswer(&own, &m) })
+}
+
+// answerBind answers a Bind.
+func (s *Server) answerBind(r *request, m *wire.Bind, status wire.Status, isReady bool) {
+	s.reply(r, &wire.Bound{Request: m.Request, Status: status, Ready: isReady, Tag: m.Tag, Idle: s.settings.Load().idle})
+}
+
+func (s *Server) bindAndAnswer(r *request, m *wire.Bind) {
+	status, p, met := s.bind(r, m)
+	switch status {
+	case wire.StatusOK:
+		s.count.binds.Add(1)
+	case wire.StatusTooMany:
+		s.count.noRoom.Add(1)
+	default:
+		s.count.refused.Add(1)
+	}
+	if met {
+		s.count.met.Add(1)
+		s.tellReady(r, p)
+	}
+	s.answerBind(r, m, status, p != nil && p.at() == ready)
+}
+
+// tellReady tells the end of a pair that was first that the other has come.
+func (s *Server) tellReady(r *request, p *pair) {
+	m := wire.Bound{Ready: true, Tag: p.tag, Idle: s.settings.Load().idle}
+	for i := range p.ends {
+		if x := p.ends[i].session.Load(); x != nil && x != r.x {
+			if at := x.where.Load(); at != nil {
+				s.sendMessage(x, *at, &m, r.clock)
+			}
+		}
+	}
+}
+
+// bind does what a Bind asks (spec §2, §3). It returns the status of the answer, the pair
+// if that is ok, and whether it has got ready by this.
+func (s *Server) bind(r *request, m *wire.Bind) (status wire.Status, p *pair, met bool) {
+	set, x := s.settings.Load(), r.x
+	id := x.id()
+	if m.Peer == id || m.Peer.IsZero() {
+		return wire.StatusMalformed, nil, false
+	}
+	var zone identity.ID
+	if m.Pays {
+		var ok bool
+		if zone, ok = set.admits.admit(x.visitor(), m.Token, r.clock); !ok {
+			return wire.StatusNotAllowed, nil, false
+		}
+	}
+	if x.count() >= set.limits.PerSession {
+		if old := s.pairs.get(m.Tag); old == nil || old.endOf(id, m.Peer) < 0 {
+			return wire.StatusTooMany, nil, false
+		}
+	}
+	sh := s.pairs.shard(m.Tag)
+	sh.mu.Lock()
+	p = sh.m[m.Tag]
+	if p == nil {
+		p, status = s.beginLocked(sh, r, m, zone)
+	} else {
+		status, met = s.joinLocked(p, r, m, zone)
+	}
+	sh.mu.Unlock()
+	if status != wire.StatusOK {
+		return status, nil, false
+	}
+	if !x.add(p) {
+		s.leave(p, x) // the session has gone meanwhile
+	} else if p.at() == over {
+		x.remove(p) // so has the pair
+	}
+	return wire.StatusOK, p, met
+}
+
+// beginLocked makes the half of a pair.
+func (s *Server) beginLocked(sh *pairShard, r *request, m *wire.Bind, zone identity.ID) (*pair, wire.Status) {
+	if s.draining.Load() {
+		return nil, wire.StatusDraining
+	}
+	network := r.x.network
+	if !s.pairs.quota.Take(network, s.pairs.quota.Limit()) {
+		return nil, wire.StatusTooMany
+	}
+	p := &pair{tag: m.Tag, network: network, since: r.now}
+	p.ends[0].id, p.ends[1].id = r.x.id(), m.Peer
+	if m.Pays && !s.payLocked(p, 0, r, m, zone) {
+		s.pairs.quota.Give(network)
+		return nil, wire.StatusTooMany
+	}
+	p.ends[0].session.Store(r.x)
+	sh.m[m.Tag] = p
+	return p, wire.StatusOK
+}
+
+// joinLocked has an end of a pair bind: the second for the first time, or either of them
+// again.
+func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID) (status wire.Status, met bool) {
+	i := p.endOf(r.x.id(), m.Peer)
+	if i < 0 {
+		return wire.StatusNotAllowed, false
+	}
+	if p.at() == half && m.Pays && p.payer == nil && !s.payLocked(p, uint8(i), r, m, zone) {
+		return wire.StatusTooMany, false
+	}
+	if i == 1 && p.payer == nil {
+		return wire.StatusNotAllowed, false
+	}
+	p.ends[i].session.Store(r.x)
+	p.since = r.now
+	if p.at() == half && p.payer != nil && p.ends[1].session.Load() != nil {
+		p.last.Store(int64(r.now))
+		p.stage.Store(uint32(ready))
+		met = true
+	}
+	return wire.StatusOK, met
+}
+
+// payLocked has an end answer for a pair, and reports whether there was room to
+// remember that.
+func (s *Server) payLocked(p *pair, i uint8, r *request, m *wire.Bind, zone identity.ID) bool {
+	payer, ok := s.accounts.open(r.x.id(), r.now)
+	if !ok {
+		return false
+	}
+	z, ok := s.accounts.open(zone, r.now)
+	if !ok {
+		s.accounts.close(payer)
+		return false
+	}
+	p.payer, p.zone, p.paying, p.token = payer, z, i, bytes.Clone(m.Token)
+	return true
+}
+
+// handleUnbind ends a binding of the device's.
+func (s *Server) handleUnbind(r *request) {
+	m, err := wire.ParseUnbind(r.b)
+	if err != nil {
+		s.count.malformed.Add(1)
+		return
+	}
+	if p := s.pairs.get(m.Tag); p != nil {
+		s.leave(p, r.x)
+		r.x.remove(p)
+	}
+}
+
+// leave ends a pair because a session of it goes, if that is still its end.
+func (s *Server) leave(p *pair, x *session) {
+	sh := s.pairs.shard(p.tag)
+	sh.mu.Lock()
+	held := p.ends[0].session.Load() == x || p.ends[1].session.Load() == x
+	ended := held && s.endLocked(sh, p)
+	sh.mu.Unlock()
+	if ended {
+		s.dissolve(p, wire.UnboundPeer, x)
+	}
+}
+
+// end ends a pair.
+func (s *Server) end(p *pair, why wire.UnboundReason) {
+	sh := s.pairs.shard(p.tag)
+	sh.mu.Lock()
+	ended := s.endLocked(sh, p)
+	sh.mu.Unlock()
+	if ended {
+		s.dissolve(p, why, nil)
+	}
+}
+
+// endLocked takes a pair out of the table, and reports whether it was there.
+func (s *Server) endLocked(sh *pairShard, p *pair) bool {
+	if p.at() == over {
+		return false
+	}
+	p.stage.Store(uint32(over))
+	delete(sh.m, p.tag)
+	return true
+}
+
+// dissolve gives back what a pair has held, and tells its ends, but the one who knows.
+func (s *Server) dissolve(p *pair, why wire.UnboundReason, knows *session) {
+	s.count.ended.Add(1)
+	s.pairs.quota.Give(p.network)
+	s.accounts.close(p.payer)
+	s.accounts.close(p.zone)
+	now := time.Now()
+	for i := range p.ends {
+		x := p.ends[i].session.Load()
+		if x == nil || x == knows {
+			continue
+		}
+		x.remove(p)
+		if at := x.where.Load(); at != nil {
+			s.sendMessage(x, *at, &wire.Unbound{Tag: p.tag, Reason: why}, now)
+		}
+	}
+}

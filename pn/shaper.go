@@ -1,0 +1,291 @@
+package pn
+
+import (
+	"sync"
+	"time"
+
+	"github.com/bdtnet/bdt/underlay"
+)
+
+const (
+	// quantum is what a queue may send in its turn, in bytes: two packets and more.
+	quantum = 3000
+	// chunkSize is the most bytes of a run that wait, and leave, together. A longer one
+	// would keep the others waiting.
+	chunkSize = 16 << 10
+	// maxWait is how long packets wait before they are of no use any more.
+	maxWait = 250 * time.Millisecond
+	// The bytes that may wait: 100 ms of the bandwidth, within these limits.
+	minWaiting = 256 << 10
+	maxWaiting = 64 << 20
+	// paceBurst is how far the shaper may be behind its clock and make up for it.
+	paceBurst = 2 * time.Millisecond
+)
+
+// A chunk is packets that wait: one, or a run. It owns its bytes.
+type chunk struct {
+	b     *[]byte
+	size  int // of a segment; 0: one packet
+	ecn   uint8
+	to    place
+	since time.Duration
+}
+
+var chunkBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, chunkSize)
+	return &b
+}}
+
+// A queue is what waits of one pair.
+type queue struct {
+	pair    *pair
+	chunks  []chunk // from head on
+	head    int
+	bytes   int
+	deficit int
+	fresh   bool   // in the list of those that have just begun
+	next    *queue // in its list
+}
+
+// A round is a list of queues, the one whose turn it is first.
+type round struct{ first, last *queue }
+
+func (r *round) push(q *queue) {
+	q.next = nil
+	if r.last == nil {
+		r.first = q
+	} else {
+		r.last.next = q
+	}
+	r.last = q
+}
+
+func (r *round) pop() {
+	if r.first = r.first.next; r.first == nil {
+		r.last = nil
+	}
+}
+
+// A shaper holds back what exceeds Limits.Bandwidth, and lets all pairs have their fair
+// share of that: deficit round robin, in which those that have just begun to send come
+// first (the scheduler of RFC 8290 §4, with a queue for each pair in place of a hash, and limits in
+// place of CoDel). A pair may have as many bytes waiting as are still free.
+//
+// Its goroutine belongs to the server.
+type shaper struct {
+	s     *Server
+	rate  rate
+	limit int // bytes that may wait
+	wake  chan struct{}
+
+	mu      sync.Mutex
+	tokens  bucket
+	waiting int
+	fresh   round
+	old     round
+	fates   fates
+}
+
+// newShaper returns a shaper for so many bytes a second.
+func newShaper(s *Server, bandwidth int64) *shaper {
+	r := rate{perSecond: bandwidth, burst: paceBurst}
+	r.burst = max(r.burst, r.cost(longestRun))
+	return &shaper{
+		s:     s,
+		rate:  r,
+		limit: int(min(max(bandwidth/10, minWaiting), maxWaiting)),
+		wake:  make(chan struct{}, 1),
+	}
+}
+
+// pass reports whether a run may leave at once: nothing waits, and there is room.
+func (h *shaper) pass(run int, now time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting == 0 && h.tokens.take(h.rate, run, now)
+}
+
+// wait has a run wait its turn. What finds no room is dropped, and counted here.
+func (h *shaper) wait(p *pair, run []byte, size int, ecn uint8, to *place, now time.Duration) {
+	step := len(run)
+	if size > 0 {
+		step = max(1, chunkSize/size) * size
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(run) > 0 {
+		n := min(step, len(run))
+		h.enqueueLocked(p, run[:n], size, ecn, to, now)
+		run = run[n:]
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+func (h *shaper) enqueueLocked(p *pair, b []byte, size int, ecn uint8, to *place, now time.Duration) {
+	q := p.queue
+	held := 0
+	if q != nil {
+		held = q.bytes
+	}
+	if held+len(b) > h.limit-h.waiting {
+		h.fates.packets[fateQueue].Add(packetsIn(len(b), size))
+		return
+	}
+	if q == nil {
+		q = &queue{pair: p, deficit: quantum, fresh: true}
+		p.queue = q
+		h.fresh.push(q)
+	}
+	if size >= len(b) {
+		size = 0
+	}
+	buf := chunkBuffers.Get().(*[]byte)
+	*buf = append((*buf)[:0], b...)
+	q.chunks = append(q.chunks, chunk{buf, size, ecn, *to, now})
+	q.bytes += len(b)
+	h.waiting += len(b)
+}
+
+// nextLocked takes the chunk out whose turn it is; ok is false if nothing waits.
+func (h *shaper) nextLocked() (c chunk, ok bool) {
+	for {
+		list := &h.fresh
+		if list.first == nil {
+			list = &h.old
+		}
+		q := list.first
+		if q == nil {
+			return chunk{}, false
+		}
+		switch {
+		case q.head == len(q.chunks):
+			// A fresh one goes round with the others once before it is forgotten: else it could
+			// be fresh again at once, and others would starve.
+			list.pop()
+			if q.fresh && h.old.first != nil {
+				h.toOldLocked(q)
+				continue
+			}
+			q.pair.queue = nil
+		case q.deficit <= 0:
+			q.deficit += quantum
+			list.pop()
+			h.toOldLocked(q)
+		default:
+			c = q.chunks[q.head]
+			q.chunks[q.head] = chunk{}
+			if q.head++; q.head == len(q.chunks) {
+				q.chunks, q.head = q.chunks[:0], 0
+			} else if q.head > len(q.chunks)/2 && q.head > 16 {
+				n := copy(q.chunks, q.chunks[q.head:])
+				clear(q.chunks[n:])
+				q.chunks, q.head = q.chunks[:n], 0
+			}
+			q.bytes -= len(*c.b)
+			q.deficit -= len(*c.b)
+			h.waiting -= len(*c.b)
+			return c, true
+		}
+	}
+}
+
+func (h *shaper) toOldLocked(q *queue) {
+	q.fresh = false
+	h.old.push(q)
+}
+
+// run is the goroutine: it sends what waits as soon as it may.
+func (h *shaper) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	out := make([]outbox, len(h.s.listeners))
+	for i, l := range h.s.listeners {
+		out[i].conn = l.conns[0]
+	}
+	for {
+		wait := h.send(out)
+		if wait > 0 {
+			timer.Reset(wait)
+		}
+		select {
+		case <-h.s.closing:
+			return
+		case <-timer.C:
+		case <-h.wake:
+			if wait > 0 { // more waits behind what has to wait already
+				select {
+				case <-h.s.closing:
+					return
+				case <-timer.C:
+				}
+			}
+		}
+	}
+}
+
+// send sends what may leave now, and returns when the next may; 0: nothing waits.
+func (h *shaper) send(out []outbox) (wait time.Duration) {
+	var done [outboxSize]*[]byte
+	var t tally
+	for {
+		now := time.Since(h.s.start)
+		n := 0
+		h.mu.Lock()
+		for n < len(done) {
+			if wait = h.tokens.wait(h.rate, min(h.waiting, chunkSize), now); h.waiting == 0 || wait > 0 {
+				break
+			}
+			c, _ := h.nextLocked()
+			done[n] = c.b
+			n++
+			waited := now - c.since
+			if waited > maxWait {
+				t.packets[fateLate] += packetsIn(len(*c.b), c.size)
+				continue
+			}
+			h.tokens.take(h.rate, len(*c.b), now)
+			h.s.cfg.Metrics.QueueDelay(waited)
+			o := &out[c.to.via.index]
+			o.runs[o.n] = underlay.Datagram{Data: *c.b, Addr: c.to.addr, SegmentSize: c.size, ECN: c.ecn}
+			o.n++
+		}
+		if h.waiting == 0 {
+			wait = 0
+			h.forgetLocked()
+		}
+		h.mu.Unlock()
+		for i := range out {
+			if out[i].n > 0 {
+				out[i].flush(&t)
+			}
+		}
+		t.tell(&h.fates)
+		for i := range done[:n] {
+			chunkBuffers.Put(done[i])
+			done[i] = nil
+		}
+		if n < len(done) {
+			return wait
+		}
+	}
+}
+
+// forgetLocked lets go of the queues when nothing waits in any.
+func (h *shaper) forgetLocked() {
+	for _, list := range []*round{&h.fresh, &h.old} {
+		for q := list.first; q != nil; q = q.next {
+			q.pair.queue = nil
+		}
+		*list = round{}
+	}
+}
+
+// held returns how many bytes wait.
+func (h *shaper) held() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting
+}
