@@ -34,17 +34,20 @@ var allowed = map[string][]string{
 	"internal/discovery":           {"identity", "underlay", "internal/wire"},
 	"internal/session":             {},
 	"internal/session/sessiontest": {"internal/session"},
-	"internal/snclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket"},
+	"internal/snclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/retry", "internal/socket"},
+	"internal/pnclient":            {"identity", "underlay", "internal/wire", "internal/noise", "internal/retry", "internal/socket"},
 	"internal/snload":              {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/snclient"},
 	"internal/peer":                {"identity", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
 	"bdt":                          {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery", "internal/nat64"},
 	"internal/vault":               {},
 	"internal/quota":               {},
+	"internal/retry":               {},
 	"sn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/stun", "internal/quota", "internal/vault"},
+	"pn":                           {"identity", "underlay", "internal/wire", "internal/noise", "internal/quota"},
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},
 	"netsim/pionnet":               {"netsim", "underlay"},
-	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "netsim", "internal/snload", "cmd/..."},
+	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "pn", "netsim", "internal/snload", "cmd/..."},
 }
 
 // wrapped names third-party modules that one package alone may import.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/internal/noise"
+	"github.com/bdtnet/bdt/internal/retry"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -64,11 +65,11 @@ type owner struct {
 	resolved  chan []netip.AddrPort // the answer of the resolver; nil while not resolving
 	unresolve context.CancelFunc    // ends the resolver
 	nonce     [8]byte               // of the Describe under way
-	describe  retry
-	handshake retry
-	register  retry
-	move      retry // Register from a new network
-	ping      retry
+	describe  retry.Schedule
+	handshake retry.Schedule
+	register  retry.Schedule
+	move      retry.Schedule // Register from a new network
+	ping      retry.Schedule
 	nextPing  time.Time // zero unless online
 	backoff   time.Time // when to start over; zero unless waiting for that
 	failures  int       // since last online
@@ -105,10 +106,10 @@ func newOwner(c *Client) *owner {
 			Stamper: c.cfg.Stamper,
 			Marks:   noise.NewMarks(1), // an SN never initiates
 		}),
-		describe:  retry{first: describeFirst, limit: describeTotal, total: describeTotal},
-		handshake: retry{first: describeFirst, limit: describeTotal, total: describeTotal},
-		register:  retry{first: registerFirst, limit: registerLimit, total: registerTotal},
-		move:      retry{first: moveFirst, limit: moveLimit, total: moveTotal},
+		describe:  retry.Schedule{First: describeFirst, Limit: describeTotal, Total: describeTotal},
+		handshake: retry.Schedule{First: describeFirst, Limit: describeTotal, Total: describeTotal},
+		register:  retry.Schedule{First: registerFirst, Limit: registerLimit, Total: registerTotal},
+		move:      retry.Schedule{First: moveFirst, Limit: moveLimit, Total: moveTotal},
 	}
 }
 
@@ -157,7 +158,7 @@ func (o *owner) run(ctx context.Context) {
 
 // due returns when step has something to do.
 func (o *owner) due(now time.Time) time.Time {
-	return earliest(o.describe.due(), o.handshake.due(), o.register.due(), o.move.due(), o.ping.due(),
+	return retry.Earliest(o.describe.Due(), o.handshake.Due(), o.register.Due(), o.move.Due(), o.ping.Due(),
 		o.nextPing, o.backoff, o.exchange.Next(now))
 }
 
@@ -185,31 +186,31 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 		o.sendPing(now)
 	}
 	switch {
-	case o.describe.expired(now):
+	case o.describe.Expired(now):
 		o.fail(now, "describe")
-	case o.handshake.expired(now):
+	case o.handshake.Expired(now):
 		// A hint may be forged: what works goes on working.
 		if o.State() != Online {
 			o.fail(now, "handshake")
 		}
-	case o.move.expired(now):
+	case o.move.Expired(now):
 		// Either the SN has lost us, or another of its addresses is the one to use now.
 		o.stop()
 		o.to = netip.AddrPort{}
 		o.enter(Offline)
 		o.connect(ctx)
-	case o.register.expired(now):
+	case o.register.Expired(now):
 		o.fail(now, "register")
-	case o.ping.expired(now):
+	case o.ping.Expired(now):
 		o.fail(now, "ping")
 	}
 }
 
 // dueNow reports whether a task's packet is to be sent, and counts those that
 // were sent before.
-func (o *owner) dueNow(r *retry, now time.Time) bool {
-	due := r.send(now)
-	if due && r.sent > 1 {
+func (o *owner) dueNow(r *retry.Schedule, now time.Time) bool {
+	due := r.Send(now)
+	if due && r.Sent > 1 {
 		o.repeats.Add(1)
 	}
 	return due
@@ -229,8 +230,8 @@ func (o *owner) fail(now time.Time, what string) {
 // stop ends all tasks. An initiation ends with them: held on to, it would be sent
 // again by the next handshake, and let go in the middle of that.
 func (o *owner) stop() {
-	for _, r := range []*retry{&o.describe, &o.handshake, &o.register, &o.move, &o.ping} {
-		r.stop()
+	for _, r := range []*retry.Schedule{&o.describe, &o.handshake, &o.register, &o.move, &o.ping} {
+		r.Stop()
 	}
 	o.exchange.Withdraw()
 	o.nextPing, o.backoff = time.Time{}, time.Time{}
@@ -298,9 +299,9 @@ func (c *Client) resolve(ctx context.Context) []netip.AddrPort {
 // setServers goes on with the SN's addresses.
 func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
 	if o.State() == Online {
-		if len(addrs) > 0 && o.move.active() {
+		if len(addrs) > 0 && o.move.Active() {
 			o.servers.Store(&addrs) // resolved in the new network
-			o.move.hurry(now)
+			o.move.Hurry(now)
 		}
 		return
 	}
@@ -319,7 +320,7 @@ func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
 	rand.Read(o.nonce[:]) // never fails: it ends the program instead
 	asked := o.nonce
 	o.asked.Store(&asked)
-	o.describe.start(now)
+	o.describe.Start(now)
 }
 
 // sendDescribe asks all addresses who is there; the first good answer is where
@@ -353,7 +354,7 @@ func (o *owner) shake(now time.Time) {
 		o.fail(now, "handshake")
 		return
 	}
-	o.handshake.start(now)
+	o.handshake.Start(now)
 }
 
 // sendInitiation sends the initiation to where the SN answered before, and at
@@ -385,7 +386,7 @@ func (o *owner) sendRegister(now time.Time) {
 	}
 	m.Request = o.takeOff(f)
 	o.sendSealed(&m, o.to)
-	if !o.move.active() || o.placed {
+	if !o.move.Active() || o.placed {
 		return
 	}
 	for _, a := range *o.servers.Load() {
@@ -397,20 +398,20 @@ func (o *owner) sendRegister(now time.Time) {
 
 // startPing begins to ping.
 func (o *owner) startPing(now time.Time) {
-	o.ping.first, o.ping.limit, o.ping.total = pingFirst, pingTotal, pingTotal
-	o.ping.start(now)
+	o.ping.First, o.ping.Limit, o.ping.Total = pingFirst, pingTotal, pingTotal
+	o.ping.Start(now)
 }
 
 // check pings, in a hurry, an SN that has left something unanswered. A ping that is
 // under way says as much.
 func (o *owner) check(now time.Time) {
-	if o.State() != Online || o.ping.active() || o.move.active() {
+	if o.State() != Online || o.ping.Active() || o.move.Active() {
 		return
 	}
 	rtt := o.RTT()
 	o.nextPing = time.Time{}
-	o.ping.first, o.ping.limit, o.ping.total = max(checkFirst, 2*rtt), max(checkLimit, 2*rtt), max(checkTotal, 5*rtt)
-	o.ping.start(now)
+	o.ping.First, o.ping.Limit, o.ping.Total = max(checkFirst, 2*rtt), max(checkLimit, 2*rtt), max(checkTotal, 5*rtt)
+	o.ping.Start(now)
 }
 
 func (o *owner) sendPing(now time.Time) {
@@ -463,11 +464,11 @@ func (o *owner) land(now time.Time, request uint32) (f flight, ok bool) {
 func (o *owner) refresh(ctx context.Context, now time.Time) {
 	switch o.State() {
 	case Online:
-		if !o.move.active() {
-			o.register.start(now)
+		if !o.move.Active() {
+			o.register.Start(now)
 			return
 		}
-		o.move.hurry(now)
+		o.move.Hurry(now)
 	case Offline:
 		if !o.backoff.IsZero() {
 			o.backoff = now
@@ -483,12 +484,12 @@ func (o *owner) refresh(ctx context.Context, now time.Time) {
 func (o *owner) rehome(ctx context.Context, now time.Time) {
 	switch o.State() {
 	case Online:
-		o.register.stop()
-		o.ping.stop()
+		o.register.Stop()
+		o.ping.Stop()
 		o.nextPing = time.Time{}
 		o.placed = false
-		o.move.total = max(moveTotal, 6*o.RTT())
-		o.move.start(now)
+		o.move.Total = max(moveTotal, 6*o.RTT())
+		o.move.Start(now)
 		o.setMoving(true)
 	case Offline:
 		o.stop()

@@ -39,7 +39,7 @@ func (o *owner) receive(now time.Time, b []byte, from netip.AddrPort) {
 
 // receiveDescribed takes the SN's descriptor. The id proves it.
 func (o *owner) receiveDescribed(now time.Time, b []byte, from netip.AddrPort) {
-	if !o.describe.active() {
+	if !o.describe.Active() {
 		return
 	}
 	m, err := wire.ParseDescribed(b)
@@ -51,7 +51,7 @@ func (o *owner) receiveDescribed(now time.Time, b []byte, from netip.AddrPort) {
 		o.log.Debug("wrong descriptor for super node", "from", from)
 		return
 	}
-	o.describe.stop()
+	o.describe.Stop()
 	o.server.Store(d)
 	o.to, o.tries = from, 0
 	o.shake(now)
@@ -66,23 +66,23 @@ func (o *owner) receiveResponse(now time.Time, b []byte, from netip.AddrPort) {
 	}
 	switch res.Kind {
 	case noise.ResultAgain:
-		o.handshake.start(now)
+		o.handshake.Start(now)
 	case noise.ResultFailed:
 		o.log.Warn("super node refuses the handshake", "err", res.Err)
-		o.handshake.stop()
+		o.handshake.Stop()
 		if o.State() != Online {
 			o.fail(now, "handshake")
 		}
 	case noise.ResultEstablished:
-		o.handshake.stop()
+		o.handshake.Stop()
 		o.to, o.tries = from, 0
 		o.announced = o.offered
-		if !o.move.active() {
-			o.register.start(now)
+		if !o.move.Active() {
+			o.register.Start(now)
 			return
 		}
 		o.placed = true
-		o.move.hurry(now)
+		o.move.Hurry(now)
 	}
 }
 
@@ -145,12 +145,12 @@ func (o *owner) receivePong(now time.Time, m wire.Pong) {
 	if _, ok := o.land(now, m.Request); !ok {
 		return
 	}
-	if o.ping.active() {
-		o.ping.stop()
+	if o.ping.Active() {
+		o.ping.Stop()
 		o.nextPing = now.Add(jittered(o.pause()))
 	}
-	if m.Reregister && !o.register.active() && !o.move.active() {
-		o.register.start(now)
+	if m.Reregister && !o.register.Active() && !o.move.Active() {
+		o.register.Start(now)
 	}
 	o.observe(m.Observed)
 }
@@ -165,7 +165,7 @@ func (o *owner) pause() time.Duration {
 
 func (o *owner) receiveRegistered(now time.Time, from link, m wire.Registered) {
 	f, ok := o.land(now, m.Request)
-	if !ok || !o.register.active() && !o.move.active() {
+	if !ok || !o.register.Active() && !o.move.Active() {
 		return
 	}
 	switch m.Status {
@@ -180,11 +180,11 @@ func (o *owner) receiveRegistered(now time.Time, from link, m wire.Registered) {
 		o.fail(now, "register")
 		return
 	}
-	if o.move.active() {
+	if o.move.Active() {
 		o.to = from.to
 	}
-	o.register.stop()
-	o.move.stop()
+	o.register.Stop()
+	o.move.Stop()
 	if f.device != 0 {
 		o.announced = f.device
 	}
@@ -241,12 +241,12 @@ func (o *owner) receiveChallenge(now time.Time, l link, m wire.Challenge) {
 	if err := o.sendMessage(l, &wire.ChallengeReply{Token: m.Token}); err != nil {
 		o.log.Debug("cannot send to super node", "to", l.to, "err", err)
 	}
-	if o.move.active() {
+	if o.move.Active() {
 		o.to, o.placed = l.to, true
 	}
-	o.register.hurry(now)
-	o.move.hurry(now)
-	o.ping.hurry(now)
+	o.register.Hurry(now)
+	o.move.Hurry(now)
+	o.ping.Hurry(now)
 	o.requests.repeat()
 }
 
@@ -264,7 +264,7 @@ func (o *owner) receiveNotice(now time.Time, l link, m wire.Notice) {
 		// are told at once, and must not all come at once.
 		if o.State() == Online && !o.draining {
 			o.draining = true
-			o.ping.stop()
+			o.ping.Stop()
 			o.nextPing = now.Add(drainMin + mathrand.N(drainSpread))
 		}
 	}

@@ -251,7 +251,7 @@ func TestDescriptorTravelsOnce(t *testing.T) {
 	}
 	for _, want := range []int{len(d.Bytes()), 0} {
 		b.o.refresh(context.Background(), b.now)
-		b.o.ping.stop() // so that the Register is the last packet
+		b.o.ping.Stop() // so that the Register is the last packet
 		if reg := b.answerRegister(wire.StatusOK); len(reg.Device) != want {
 			t.Errorf("a descriptor of %d bytes is registered, want %d", len(reg.Device), want)
 		}
@@ -269,7 +269,7 @@ func TestRefusedHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.o.receive(b.now, res, b.at)
-	if b.o.State() != Offline || b.o.backoff.IsZero() || b.o.handshake.active() {
+	if b.o.State() != Offline || b.o.backoff.IsZero() || b.o.handshake.Active() {
 		t.Errorf("after a refusal: %v, starts over at %v", b.o.State(), b.o.backoff)
 	}
 }
@@ -346,7 +346,7 @@ func TestPongAsksToRegister(t *testing.T) {
 	}
 	pong := wire.Pong{Request: ping.Request + 1, Reregister: true, Observed: b.at}
 	b.o.receive(b.now, b.seal(pong.Append(nil)), b.at)
-	if b.o.register.active() {
+	if b.o.register.Active() {
 		t.Error("the answer to no ping of ours was believed")
 	}
 	pong.Request = ping.Request
@@ -387,7 +387,7 @@ func TestNoticeSuperseded(t *testing.T) {
 	b := benchAt(t, len(stages))
 	old := b.assoc
 	b.now = b.now.Add(time.Second)
-	b.o.ping.stop() // so that the initiation is the last packet
+	b.o.ping.Stop() // so that the initiation is the last packet
 	b.o.shake(b.now)
 	stages[2](b)
 	b.answerRegister(wire.StatusOK)
@@ -407,7 +407,7 @@ func TestNoticeSuperseded(t *testing.T) {
 	hint := wire.Hint{Receiver: b.assoc.LocalIndex()}
 	b.now = b.now.Add(time.Minute)
 	b.o.receive(b.now, hint.Append(nil), b.at)
-	if b.o.handshake.active() || b.o.exchange.Pending() {
+	if b.o.handshake.Active() || b.o.exchange.Pending() {
 		t.Error("a hint brings a superseded client back")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/retry"
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
@@ -111,20 +112,20 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 	n, w := c.requests.add()
 	defer c.requests.remove(n)
 	m := build(n)
-	r := retry{first: requestFirst, limit: requestTotal, total: requestTotal}
-	r.start(time.Now())
+	r := retry.Schedule{First: requestFirst, Limit: requestTotal, Total: requestTotal}
+	r.Start(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for sent := 0; ; {
 		now := time.Now()
-		if r.expired(now) {
+		if r.Expired(now) {
 			return nil, ErrTimeout
 		}
-		if r.send(now) {
+		if r.Send(now) {
 			if sent++; sent == 2 {
 				c.Check()
 			}
-			if r.sent > 1 {
+			if r.Sent > 1 {
 				c.repeats.Add(1)
 			}
 			if l := c.link.Load(); l != nil {
@@ -132,12 +133,12 @@ func (c *Client) do(ctx context.Context, build func(request uint32) message) ([]
 				_ = c.sendMessage(*l, m)
 			}
 		}
-		timer.Reset(r.due().Sub(now))
+		timer.Reset(r.Due().Sub(now))
 		select {
 		case b := <-w.answer:
 			return b, nil
 		case <-w.again:
-			r.hurry(time.Now())
+			r.Hurry(time.Now())
 			sent = 0
 		case <-w.lost:
 			return nil, c.whyOffline()
