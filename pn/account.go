@@ -17,6 +17,7 @@ type account struct {
 	rate  bucket
 	used  atomic.Int64 // bytes since the day began
 	began atomic.Int64 // the day, since the server's start
+	over  atomic.Bool  // something was refused because the day's quota is used up
 
 	refs int // bindings that it answers for; guarded by the lock of accounts
 }
@@ -34,14 +35,13 @@ func (a *account) spend(t tariff, n int, now time.Duration) verdict {
 		return pass
 	}
 	if t.daily >= 0 && a.used.Load()+int64(n) > t.daily {
-		if now-time.Duration(a.began.Load()) < day {
+		if now-time.Duration(a.began.Load()) < day || int64(n) > t.daily {
+			a.over.Store(true)
 			return overQuota
 		}
 		a.began.Store(int64(now))
 		a.used.Store(0)
-		if int64(n) > t.daily {
-			return overQuota
-		}
+		a.over.Store(false)
 	}
 	if !a.rate.take(t.rate, n, now) {
 		return overRate
@@ -50,9 +50,9 @@ func (a *account) spend(t tariff, n int, now time.Duration) verdict {
 	return pass
 }
 
-// exhausted reports whether nothing is left of an account's day.
+// exhausted reports whether an account's day has not been enough.
 func (a *account) exhausted(t tariff, now time.Duration) bool {
-	return a != nil && t.daily >= 0 && a.used.Load() >= t.daily && now-time.Duration(a.began.Load()) < day
+	return a != nil && t.daily >= 0 && a.over.Load() && now-time.Duration(a.began.Load()) < day
 }
 
 // accounts holds those who pay, and for as long as a quota binds them, those who

@@ -9,7 +9,11 @@ package underlay
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 )
 
 // A Network is one host's view of the network it is attached to.
@@ -32,6 +36,31 @@ type Network interface {
 	// LookupNetIP resolves a host name. Literal addresses resolve to
 	// themselves. IPv4 addresses are returned in their 4-byte form.
 	LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// Resolve returns the addresses of a HOST:PORT as a network has them, at most limit, each once.
+// The network resolves literals, too: it may have another name for them.
+func Resolve(ctx context.Context, n Network, hostPort string, limit int) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return nil, fmt.Errorf("underlay: resolve: %w", err)
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("underlay: resolve %s: port: %w", hostPort, err)
+	}
+	ips, err := n.LookupNetIP(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.AddrPort
+	for _, ip := range ips {
+		a := netip.AddrPortFrom(ip.Unmap(), uint16(port))
+		if len(addrs) < limit && !slices.Contains(addrs, a) {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs, nil
 }
 
 // A Multicaster is a Network that can also send to all on a segment. Networks

@@ -4,16 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/retry"
 	"github.com/bdtnet/bdt/internal/wire"
+	"github.com/bdtnet/bdt/underlay"
 )
 
 // When packets are repeated and given up (spec §1).
@@ -268,30 +267,11 @@ func (o *owner) stopResolver() {
 	}
 }
 
-// resolve returns the SN's addresses, none if they cannot be found out now. The
-// network resolves literals, too: it may have another name for them.
+// resolve returns the SN's addresses, none if they cannot be found out now.
 func (c *Client) resolve(ctx context.Context) []netip.AddrPort {
-	host, service, err := net.SplitHostPort(c.cfg.Ref.Addr)
-	if err != nil {
-		c.log.Error("super node has a bad address", "err", err)
-		return nil
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		c.log.Error("super node has a bad port", "err", err)
-		return nil
-	}
-	ips, err := c.cfg.Network.LookupNetIP(ctx, host)
+	addrs, err := underlay.Resolve(ctx, c.cfg.Network, c.cfg.Ref.Addr, maxServers)
 	if err != nil {
 		c.log.Debug("super node does not resolve", "err", err)
-		return nil
-	}
-	var addrs []netip.AddrPort
-	for _, ip := range ips {
-		a := netip.AddrPortFrom(ip.Unmap(), uint16(port))
-		if len(addrs) < maxServers && !slices.Contains(addrs, a) {
-			addrs = append(addrs, a)
-		}
 	}
 	return addrs
 }
