@@ -148,16 +148,18 @@ func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID)
 	return wire.StatusOK, met
 }
 
-// payLocked has an end answer for a pair, and reports whether there was room to
-// remember that.
+// payLocked has an end answer for a pair, and reports whether it has anything left of its day,
+// and there was room to remember that.
 func (s *Server) payLocked(p *pair, i uint8, r *request, m *wire.Bind, zone identity.ID) bool {
 	payer, ok := s.accounts.open(r.x.id(), r.now)
 	if !ok {
 		return false
 	}
+	set := s.settings.Load()
 	z, ok := s.accounts.open(zone, r.now)
-	if !ok {
+	if !ok || payer.exhausted(set.payer, r.now) || z.exhausted(set.zone, r.now) {
 		s.accounts.close(payer)
+		s.accounts.close(z)
 		return false
 	}
 	p.payer, p.zone, p.paying, p.token = payer, z, i, bytes.Clone(m.Token)

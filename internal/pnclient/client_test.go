@@ -423,6 +423,9 @@ func TestQuota(t *testing.T) {
 			t.Errorf("over: %v", err)
 		}
 		isOver(t, lb)
+		if err := isOver(t, a.bind(pnclient.NewTag(), b.id(), true)); !errors.Is(err, pnclient.ErrTooMany) {
+			t.Errorf("bind after that: %v", err)
+		}
 		// A day later there is more.
 		time.Sleep(24 * time.Hour)
 		a.online()
