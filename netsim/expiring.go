@@ -3,14 +3,14 @@ package netsim
 import "time"
 
 // expiring is a bounded table whose entries vanish when they have not been
-// touched for life. Because life is the same for all, the order of touching is
-// the order of expiry, and a list finds the expired ones.
+// touched for their life. Lives are few: each has a list in the order of touching, which is
+// that of expiry.
 type expiring[K comparable, V any] struct {
-	life    time.Duration
+	life    time.Duration // of entries that put makes
 	limit   int
 	expired func(V) // called with each value that expires, may be nil
 	entries map[K]*entry[K, V]
-	ring    *entry[K, V] // sentinel: next is the oldest, prev the newest
+	rings   map[time.Duration]*entry[K, V] // by life: a sentinel, whose next is the oldest, prev the newest
 }
 
 type entry[K comparable, V any] struct {
@@ -21,19 +21,36 @@ type entry[K comparable, V any] struct {
 }
 
 func newExpiring[K comparable, V any](life time.Duration, limit int, expired func(V)) *expiring[K, V] {
-	ring := new(entry[K, V])
-	ring.prev, ring.next = ring, ring
-	return &expiring[K, V]{life: life, limit: limit, expired: expired, entries: make(map[K]*entry[K, V]), ring: ring}
+	return &expiring[K, V]{
+		life: life, limit: limit, expired: expired,
+		entries: make(map[K]*entry[K, V]), rings: make(map[time.Duration]*entry[K, V]),
+	}
 }
 
-// expire removes what was not touched for life before now.
+// expire removes what was not touched for its life before now.
 func (x *expiring[K, V]) expire(now time.Duration) {
-	for e := x.ring.next; e != x.ring && now-e.touched >= x.life; e = x.ring.next {
-		e.unlink()
-		delete(x.entries, e.key)
-		if x.expired != nil {
-			x.expired(e.value)
+	for life, ring := range x.rings {
+		for e := ring.next; e != ring && now-e.touched >= life; e = ring.next {
+			x.remove(e)
 		}
+	}
+}
+
+// clear removes all.
+func (x *expiring[K, V]) clear() { x.expire(forever) }
+
+// delete removes an entry as if it had expired.
+func (x *expiring[K, V]) delete(k K) {
+	if e := x.entries[k]; e != nil {
+		x.remove(e)
+	}
+}
+
+func (x *expiring[K, V]) remove(e *entry[K, V]) {
+	e.unlink()
+	delete(x.entries, e.key)
+	if x.expired != nil {
+		x.expired(e.value)
 	}
 }
 
@@ -46,8 +63,13 @@ func (x *expiring[K, V]) get(k K, now time.Duration) (v V, ok bool) {
 	return v, false
 }
 
-// put sets and touches k. It reports false if the table is full.
+// put sets and touches k for the table's life. It reports false if the table is full.
 func (x *expiring[K, V]) put(k K, v V, now time.Duration) bool {
+	return x.putFor(k, v, now, x.life)
+}
+
+// putFor is put with a life of the entry's own.
+func (x *expiring[K, V]) putFor(k K, v V, now, life time.Duration) bool {
 	x.expire(now)
 	e := x.entries[k]
 	switch {
@@ -59,8 +81,14 @@ func (x *expiring[K, V]) put(k K, v V, now time.Duration) bool {
 		e = &entry[K, V]{key: k}
 		x.entries[k] = e
 	}
+	ring := x.rings[life]
+	if ring == nil {
+		ring = new(entry[K, V])
+		ring.prev, ring.next = ring, ring
+		x.rings[life] = ring
+	}
 	e.value, e.touched = v, now
-	e.prev, e.next = x.ring.prev, x.ring
+	e.prev, e.next = ring.prev, ring
 	e.prev.next, e.next.prev = e, e
 	return true
 }

@@ -33,13 +33,14 @@ const (
 	DropBuffer  // the socket's receive queue was full
 
 	DropChecksum // a bit was wrong, as the checksum told
+	DropRate     // beyond the rate that a firewall lets pass
 
 	numFates
 )
 
 var fateNames = [numFates]string{
 	"sent", "tampered", "down", "mtu", "loss", "queue", "codel", "marked", "reordered", "corrupted", "duplicated",
-	"delivered", "translated", "ttl", "no route", "filter", "full", "closed", "buffer", "checksum",
+	"delivered", "translated", "ttl", "no route", "filter", "full", "closed", "buffer", "checksum", "rate",
 }
 
 // String returns a short name, such as "loss".

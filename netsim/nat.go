@@ -1,8 +1,10 @@
 package netsim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -31,14 +33,6 @@ func (b Behavior) reduce(remote netip.AddrPort) netip.AddrPort {
 	}
 }
 
-// A PortPolicy says which external port a new mapping gets (RFC 4787 §4.2).
-type PortPolicy uint8
-
-const (
-	PreservePort PortPolicy = iota // the internal port, or if it is taken the next free one
-	RandomPort                     // a random port, but never the internal one
-)
-
 // A NATConfig describes a NAT. The zero value is [FullCone].
 //
 // IPv6 is never translated to IPv6: there the NAT is a stateful firewall with the same
@@ -47,10 +41,23 @@ type NATConfig struct {
 	Mapping       Behavior
 	Filtering     Behavior
 	Ports         PortPolicy
-	Hairpin       bool          // hosts behind it reach each other by its external address (RFC 4787 §6)
-	NoTranslation bool          // a firewall: IPv4 keeps its addresses too
-	Timeout       time.Duration // life of a mapping since the last packet out, 0: 120 s (RFC 4787 §4.3)
-	MaxMappings   int           // mappings, and remotes let in, at a time; 0: 65,536
+	PortStep      int       // SequentialPort: from one mapping's port to the next, 0: 1
+	PortRange     PortRange // of external ports, zero: 1024 to 65535 (RFC 4787 §4.2.1)
+	PortsTaken    float64   // part of the range that other subscribers hold, 0 to 1
+	Contention    int       // SequentialPort: others make up to so many mappings between two of ours
+	Hairpin       bool      // hosts behind it reach each other by its external address (RFC 4787 §6)
+	NoTranslation bool      // a firewall: IPv4 keeps its addresses too
+	MaxMappings   int       // mappings, and remotes let in, at a time; 0: 65,536
+
+	Timeout          time.Duration // life of a mapping since the last packet out, 0: 120 s (RFC 4787 §4.3)
+	UnrepliedTimeout time.Duration // the same until a packet has come in, 0: Timeout
+	InboundRefresh   bool          // packets in keep a mapping alive, too (RFC 4787 §4.3, REQ-6)
+	TCPTimeout       time.Duration // of an established connection, 0: 2 h 4 min (RFC 5382 §5)
+	TCPTransitory    time.Duration // of one that is opened or closed, 0: 4 min (RFC 5382 §5)
+
+	BlockUDP   bool      // no UDP passes
+	UDPRate    int64     // bits of IP packet a second of UDP that pass each way, 0: unlimited
+	AllowPorts [4]uint16 // remote ports that can be reached from below, all 0: all
 
 	// Prefix64 makes it a NAT64 as well (RFC 6146): IPv6 packets from below to
 	// addresses of this prefix go on as IPv4, and hosts below it resolve names
@@ -78,12 +85,38 @@ var NAT64 = NATConfig{Filtering: AddressAndPortDependent, Prefix64: nat64.WellKn
 var Firewall = NATConfig{Filtering: AddressAndPortDependent, NoTranslation: true}
 
 const (
-	defaultTimeout     = 120 * time.Second
-	defaultMaxMappings = 1 << 16
-	stealTimeout       = 30 * time.Second // net.netfilter.nf_conntrack_udp_timeout
-	firstNATPort       = 1024             // RFC 4787 §4.2.1: not a well-known port
-	numNATPorts        = 1<<16 - firstNATPort
+	defaultTimeout       = 120 * time.Second
+	defaultTCPTimeout    = 2*time.Hour + 4*time.Minute
+	defaultTCPTransitory = 4 * time.Minute
+	defaultMaxMappings   = 1 << 16
+	stealTimeout         = 30 * time.Second // net.netfilter.nf_conntrack_udp_timeout
 )
+
+// normalize fills in the defaults and refuses what makes no sense.
+func (c NATConfig) normalize() (NATConfig, error) {
+	c.Timeout = cmp.Or(max(c.Timeout, 0), defaultTimeout)
+	c.UnrepliedTimeout = cmp.Or(max(c.UnrepliedTimeout, 0), c.Timeout)
+	c.TCPTimeout = cmp.Or(max(c.TCPTimeout, 0), defaultTCPTimeout)
+	c.TCPTransitory = cmp.Or(max(c.TCPTransitory, 0), defaultTCPTransitory)
+	c.MaxMappings = cmp.Or(max(c.MaxMappings, 0), defaultMaxMappings)
+	c.PortStep = cmp.Or(c.PortStep, 1)
+	if c.PortRange == (PortRange{}) {
+		c.PortRange = PortRange{Low: firstNATPort, High: math.MaxUint16}
+	}
+	switch {
+	case c.PortRange.Low == 0 || c.PortRange.Low > c.PortRange.High:
+		return c, fmt.Errorf("ports %d to %d are no range", c.PortRange.Low, c.PortRange.High)
+	case !(c.PortsTaken >= 0 && c.PortsTaken <= 1): // also catches NaN
+		return c, fmt.Errorf("taken ports %v are not in 0 to 1", c.PortsTaken)
+	case c.Contention < 0 || c.Contention > math.MaxUint16:
+		return c, fmt.Errorf("contention %d is not in 0 to %d", c.Contention, math.MaxUint16)
+	case c.UDPRate < 0 || c.UDPRate > maxRate:
+		return c, fmt.Errorf("UDP rate %d is not in 0 to %d bit/s", c.UDPRate, int64(maxRate))
+	case c.Prefix64.IsValid() && (!nat64.Valid(c.Prefix64) || c.NoTranslation):
+		return c, fmt.Errorf("%v cannot be the prefix of this NAT64", c.Prefix64)
+	}
+	return c, nil
+}
 
 // A NAT translates the addresses of what is below it to its own external one.
 type NAT struct {
@@ -91,56 +124,38 @@ type NAT struct {
 	cfg      NATConfig
 	uplink   *Link
 	external netip.Addr // IPv4
+	broken   error      // why cfg makes no sense; Connect returns it
 	mappings *expiring[endpoints, *mapping]
 	byOuter  map[endpoint]*mapping
-	pinholes *expiring[endpoints, struct{}] // outer endpoint and the remotes let in
+	pinholes *expiring[endpoints, pinhole]  // outer endpoint and the remotes let in
 	stolen   *expiring[endpoints, struct{}] // outer endpoint and the remote that took it
+	lastPort uint16                         // SequentialPort: the last that was given out
 	resets   uint64                         // how often it was reset
-}
-
-// An endpoint is one end of a flow. Each protocol has ports of its own.
-type endpoint struct {
-	proto Protocol
-	netip.AddrPort
-}
-
-// endpoints is an endpoint of the NAT and as much of a remote one as matters.
-type endpoints struct {
-	proto         Protocol
-	local, remote netip.AddrPort
-}
-
-// A mapping joins an internal endpoint to an external one. Without translation
-// they are the same.
-type mapping struct {
-	proto        Protocol
-	inner, outer netip.AddrPort
+	policers [2]policer                     // of UDP: up, down
 }
 
 // NAT adds a NAT. Its first address in [Network.Connect] to the node above is
-// its external one.
+// its external one. A configuration that makes no sense is refused there.
 func (n *Network) NAT(name string, cfg NATConfig) *NAT {
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = defaultTimeout
-	}
-	if cfg.MaxMappings <= 0 {
-		cfg.MaxMappings = defaultMaxMappings
-	}
+	cfg, err := cfg.normalize()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t := &NAT{base: n.newBase(name), cfg: cfg, byOuter: make(map[endpoint]*mapping)}
-	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, func(m *mapping) { delete(t.byOuter, endpoint{m.proto, m.outer}) })
-	t.pinholes = newExpiring[endpoints, struct{}](cfg.Timeout, cfg.MaxMappings, nil)
+	t := &NAT{base: n.newBase(name), cfg: cfg, broken: err, byOuter: make(map[endpoint]*mapping)}
+	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, func(m *mapping) {
+		delete(t.byOuter, endpoint{m.proto, m.outer})
+	})
+	t.pinholes = newExpiring[endpoints, pinhole](cfg.Timeout, cfg.MaxMappings, nil)
 	t.stolen = newExpiring[endpoints, struct{}](stealTimeout, cfg.MaxMappings, nil)
+	t.firstPort()
 	return t
 }
 
 func (t *NAT) adopt(l *Link, addrs []netip.Prefix) ([]netip.Prefix, error) {
-	if t.uplink != nil {
+	switch {
+	case t.broken != nil:
+		return nil, t.broken
+	case t.uplink != nil:
 		return nil, errors.New("a NAT has one uplink")
-	}
-	if p := t.cfg.Prefix64; p.IsValid() && (!nat64.Valid(p) || t.cfg.NoTranslation) {
-		return nil, fmt.Errorf("%v cannot be the prefix of this NAT64", p)
 	}
 	told := make([]netip.Prefix, len(addrs))
 	var external netip.Addr
@@ -173,6 +188,10 @@ func (t *NAT) translates(a netip.Addr) bool { return a.Is4() && !t.cfg.NoTransla
 func (t *NAT) receive(p *packet, in *pipe) {
 	src, dst := p.Src, p.Dst
 	if in.link == t.uplink {
+		if f, ok := t.police(p, false); !ok {
+			t.drop(f, p, in)
+			return
+		}
 		t.inward(p, in, src, dst)
 		return
 	}
@@ -193,12 +212,24 @@ func (t *NAT) receive(p *packet, in *pipe) {
 		t.expire(p, in) // before it makes a mapping, as in Linux
 	case out.link != t.uplink:
 		out.send(p) // from one host below to another
-	case !t.outward(p):
-		t.drop(DropFull, p, in)
 	default:
-		t.translated(p, in, src, dst)
-		out.send(p)
+		t.up(p, in, out, src, dst)
 	}
+}
+
+// up sends p, which comes from below, on by the uplink if it may pass. src and dst are
+// its addresses as they reached the NAT.
+func (t *NAT) up(p *packet, in, out *pipe, src, dst netip.AddrPort) {
+	if f, ok := t.police(p, true); !ok {
+		t.drop(f, p, in)
+		return
+	}
+	if f, ok := t.outward(p); !ok {
+		t.drop(f, p, in)
+		return
+	}
+	t.translated(p, in, src, dst)
+	out.send(p)
 }
 
 // translated records that p was let through, with its addresses before.
@@ -216,123 +247,12 @@ func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 		t.drop(DropFilter, p, in)
 	case p.HopLimit <= 1:
 		t.expire(p, in)
-	case !t.outward(p):
-		t.drop(DropFull, p, in)
 	default:
+		if f, ok := t.outward(p); !ok {
+			t.drop(f, p, in)
+			return
+		}
 		t.inward(p, in, src, dst)
-	}
-}
-
-// outward gives p its external source, refreshes the mapping and opens a
-// pinhole to the remote. It reports false if a table is full.
-func (t *NAT) outward(p *packet) bool {
-	now := t.net.at
-	key, m := t.find(p.Proto, p.Src, p.Dst)
-	if m == nil {
-		outer, ok := t.allocate(p.Proto, p.Src, p.Dst)
-		if !ok {
-			return false
-		}
-		m = &mapping{proto: p.Proto, inner: p.Src, outer: outer}
-	}
-	if !t.mappings.put(key, m, now) {
-		return false
-	}
-	t.byOuter[endpoint{p.Proto, m.outer}] = m
-	p.Src = m.outer
-	return t.pinholes.put(endpoints{p.Proto, m.outer, t.cfg.Filtering.reduce(p.Dst)}, struct{}{}, now)
-}
-
-// untranslated is the remote under which the one mapping of an endpoint to itself
-// is filed.
-var untranslated = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
-
-// find returns the mapping of inner towards remote, or nil and the key to
-// enter a new one under. What was pushed off a stolen port has a mapping of
-// its own, under the whole remote address.
-func (t *NAT) find(proto Protocol, inner, remote netip.AddrPort) (endpoints, *mapping) {
-	now := t.net.at
-	general := endpoints{proto, inner, t.cfg.Mapping.reduce(remote)}
-	if !t.translates(remote.Addr()) {
-		general.remote = untranslated
-	}
-	own := endpoints{proto, inner, remote}
-	m, ok := t.mappings.get(general, now)
-	if !t.cfg.StealPorts || !t.translates(remote.Addr()) {
-		return general, m
-	}
-	if m, ok := t.mappings.get(own, now); ok {
-		return own, m
-	}
-	outer := netip.AddrPortFrom(t.external, inner.Port())
-	if ok {
-		outer = m.outer
-	}
-	if _, stolen := t.stolen.get(endpoints{proto, outer, remote}, now); stolen {
-		return own, nil
-	}
-	return general, m
-}
-
-// allocate returns a free external endpoint for inner towards remote.
-func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.AddrPort, bool) {
-	if !t.translates(remote.Addr()) {
-		return inner, true
-	}
-	if !t.external.IsValid() || len(t.byOuter) >= numNATPorts {
-		return netip.AddrPort{}, false
-	}
-	num := inner.Port()
-	if t.cfg.Ports == RandomPort {
-		num = t.draw(proto, inner, remote)
-	}
-	for range numNATPorts + 1 { // the first may be a well-known port
-		outer := netip.AddrPortFrom(t.external, num)
-		_, stolen := t.stolen.get(endpoints{proto, outer, remote}, t.net.at)
-		kept := t.cfg.Ports == RandomPort && num == inner.Port()
-		if _, used := t.byOuter[endpoint{proto, outer}]; !used && !stolen && !kept {
-			return outer, true
-		}
-		if num++; num < firstNATPort {
-			num = firstNATPort
-		}
-	}
-	return netip.AddrPort{}, false
-}
-
-// draw returns a random port for inner towards remote. It comes from the flow and the
-// instant: what else the NAT has translated until then makes no difference.
-func (t *NAT) draw(proto Protocol, inner, remote netip.AddrPort) uint16 {
-	flow := Packet{Proto: proto, Src: inner, Dst: remote}
-	return uint16(firstNATPort + mix(t.net.cfg.Seed, t.id, t.resets, flow.hash(), uint64(t.net.at))%numNATPorts)
-}
-
-// inward lets p in if it was asked for, and gives it its internal destination.
-// src and dst are p's addresses as they reached the NAT.
-func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
-	now := t.net.at
-	t.mappings.expire(now)
-	m := t.byOuter[endpoint{p.Proto, p.Dst}]
-	_, open := t.pinholes.get(endpoints{p.Proto, p.Dst, t.cfg.Filtering.reduce(p.Src)}, now)
-	if m == nil || !open {
-		if t.cfg.StealPorts && in.link == t.uplink {
-			t.stolen.put(endpoints{p.Proto, p.Dst, p.Src}, struct{}{}, now) // when full, as if it were dropped
-		}
-		t.drop(DropFilter, p, in)
-		return
-	}
-	out := t.routes.lookup(m.inner.Addr())
-	switch {
-	case out == nil || out.link == t.uplink: // the host has left
-		t.drop(DropNoRoute, p, in)
-	case !p.forward():
-		p.Src = src // a hairpin has translated it
-		t.expire(p, in)
-	default:
-		p.Dst = m.inner
-		t.to6(p)
-		t.translated(p, in, src, dst)
-		out.send(p)
 	}
 }
 
@@ -343,7 +263,8 @@ func (t *NAT) Reset() {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	t.resets++
-	t.mappings.expire(forever)
-	t.pinholes.expire(forever)
-	t.stolen.expire(forever)
+	t.firstPort()
+	t.mappings.clear()
+	t.pinholes.clear()
+	t.stolen.clear()
 }
