@@ -138,8 +138,68 @@ func (h *Host) dial(ctx context.Context, network string, local netip.AddrPort, a
 	return h.dialTCP(ctx, network, local, addrs, num)
 }
 
-// dialTCP tries addresses in their order.
+// fallbackDelay is how long the family of the first address has before the other is
+// tried as well (as package net has it; RFC 8305 §8 allows 10 ms to 2 s).
+const fallbackDelay = 300 * time.Millisecond
+
+// dialTCP tries addresses, those of the first one's family first.
 func (h *Host) dialTCP(ctx context.Context, network string, local netip.AddrPort, addrs []netip.Addr, num uint16) (net.Conn, error) {
+	var families [2][]netip.Addr
+	for _, a := range addrs {
+		i := 0
+		if a.Is4() != addrs[0].Is4() {
+			i = 1
+		}
+		families[i] = append(families[i], a)
+	}
+	if len(families[1]) == 0 {
+		return h.dialInOrder(ctx, network, local, addrs, num)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, len(families))
+	begin := func(i int) {
+		go func() {
+			c, err := h.dialInOrder(ctx, network, local, families[i], num)
+			results <- result{c, err}
+		}()
+	}
+	begin(0)
+	timer := time.NewTimer(fallbackDelay)
+	defer timer.Stop()
+	var first error
+	for begun, ended := 1, 0; ended < len(families); {
+		select {
+		case <-timer.C:
+		case r := <-results:
+			ended++
+			if r.err == nil {
+				cancel()
+				if ended < begun {
+					if loser := <-results; loser.err == nil {
+						loser.conn.Close()
+					}
+				}
+				return r.conn, nil
+			}
+			if first == nil {
+				first = r.err
+			}
+		}
+		if begun == 1 {
+			begun++
+			begin(1)
+		}
+	}
+	return nil, first
+}
+
+// dialInOrder tries addresses in their order.
+func (h *Host) dialInOrder(ctx context.Context, network string, local netip.AddrPort, addrs []netip.Addr, num uint16) (net.Conn, error) {
 	var first error
 	for i, a := range addrs {
 		to := netip.AddrPortFrom(a, num)

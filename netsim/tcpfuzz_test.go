@@ -9,7 +9,7 @@ import (
 
 // streamByte is the content of the streams of FuzzTCP at an offset: no two neighbourhoods
 // are alike, so that what is out of its place shows.
-func streamByte(offset int) byte { return byte(mix(uint64(offset / 8)) >> (offset % 8 * 8)) }
+func streamByte(offset int) byte { return byte(mix(uint64(offset/8)) >> (offset % 8 * 8)) }
 
 func streamBytes(offset, size int) []byte {
 	b := make([]byte, size)

@@ -40,6 +40,9 @@ func (endless) Read(b []byte) (int, error) { return len(b), nil }
 // TestTCPRate: one connection fills a link of 100 Mbit/s and 20 ms, with a queue of a
 // round trip (what Reno needs, as it halves its window) or more.
 func TestTCPRate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves some 100,000 packets")
+	}
 	const rate = 100e6
 	for _, queue := range []int{rate / 8 * 0.020, rate / 8 * 0.100} {
 		onLine(t, LinkConfig{Delay: 10 * time.Millisecond, Rate: rate, Queue: queue}, func(t *testing.T, l *line) {
