@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +35,7 @@ func (h *Host) listenAddr(proto, network, address string) (laddr netip.AddrPort,
 	if strings.TrimRight(network, "46") != proto || len(network) > len(proto)+1 {
 		return laddr, false, net.UnknownNetworkError(network)
 	}
-	host, num, err := splitAddress(network, address)
+	host, num, err := splitAddress(address)
 	if err != nil {
 		return laddr, false, err
 	}
@@ -54,22 +55,51 @@ func (h *Host) listenAddr(proto, network, address string) (laddr netip.AddrPort,
 	return laddr, network == proto && addrs[0] == netip.IPv6Unspecified(), nil
 }
 
+// services are the port names that addresses may have. net.LookupPort would leave the
+// bubble of a test, and read a file of the machine's.
+var services = map[string]uint16{"domain": 53, "http": 80, "ntp": 123, "https": 443, "stun": 3478}
+
 // splitAddress splits an address into host and port.
-func splitAddress(network, address string) (host string, num uint16, err error) {
+func splitAddress(address string) (host string, num uint16, err error) {
 	host, service, err := net.SplitHostPort(address)
+	if err != nil || service == "" {
+		return host, 0, err
+	}
+	if num, ok := services[strings.ToLower(service)]; ok {
+		return host, num, nil
+	}
+	n, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		return "", 0, err
+		return "", 0, &net.AddrError{Err: "unknown port: write its number", Addr: address}
 	}
-	if service == "" {
-		return host, 0, nil
+	return host, uint16(n), nil
+}
+
+// LookupAddrPort resolves an address of the form "host:port" for a network such as
+// "tcp" or "udp4", as [Host.DialContext] does, into one or more of its family.
+func (h *Host) LookupAddrPort(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
+	host, num, err := splitAddress(address)
+	if err != nil {
+		return nil, err
 	}
-	n, err := net.LookupPort(network, service)
-	return host, uint16(n), err
+	addrs, err := h.resolve(ctx, network, host)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		list[i] = netip.AddrPortFrom(a, num)
+	}
+	return list, nil
 }
 
 // resolve returns the addresses of a host that are of a network's family, at least one.
+// No name is the host itself.
 func (h *Host) resolve(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	addrs, err := h.LookupNetIP(ctx, host)
+	addrs, err := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, error(nil)
+	if host != "" && canonicalName(host) != "localhost" { // RFC 6761 §6.3
+		addrs, err = h.LookupNetIP(ctx, host)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -114,16 +144,12 @@ func (h *Host) dial(ctx context.Context, network string, local netip.AddrPort, a
 	if proto != "tcp" && proto != "udp" || len(network) > len(proto)+1 {
 		return nil, net.UnknownNetworkError(network)
 	}
-	host, num, err := splitAddress(network, address)
+	host, num, err := splitAddress(address)
 	if err != nil {
 		return nil, err
 	}
-	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
-	if host == "" {
-		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
-			return strings.HasSuffix(network, "4") && !a.Is4() || strings.HasSuffix(network, "6") && !a.Is6()
-		})
-	} else if addrs, err = h.resolve(ctx, network, host); err != nil {
+	addrs, err := h.resolve(ctx, network, host)
+	if err != nil {
 		return nil, err
 	}
 	local = netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port())

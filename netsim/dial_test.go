@@ -59,6 +59,9 @@ func TestDialNames(t *testing.T) {
 		if _, err := l.a.DialContext(t.Context(), "tcp4", "b.example.net:80"); !errors.As(err, new(*net.AddrError)) {
 			t.Errorf("no address of the family: %v, want an AddrError", err)
 		}
+		if _, err := l.a.DialContext(t.Context(), "tcp", "b.example.net:finger"); !errors.As(err, new(*net.AddrError)) {
+			t.Errorf("a port without a number: %v, want an AddrError", err)
+		}
 		if _, err := l.a.DialContext(t.Context(), "tcp", "b.example.net"); !errors.As(err, new(*net.AddrError)) {
 			t.Errorf("no port: %v, want an AddrError", err)
 		}
@@ -87,7 +90,7 @@ func TestDialCancelled(t *testing.T) {
 func TestDialSelf(t *testing.T) {
 	onLine(t, LinkConfig{Delay: time.Hour}, func(t *testing.T, l *line) {
 		Must(l.a.Listen("tcp", ":80"))
-		for _, address := range []string{":80", "127.0.0.1:80", "[::1]:80", "198.51.100.1:80", "[2001:db8::1]:80"} {
+		for _, address := range []string{":80", "localhost:80", "127.0.0.1:80", "[::1]:80", "198.51.100.1:80", "[2001:db8::1]:80"} {
 			start := time.Now()
 			c, err := l.a.DialContext(t.Context(), "tcp", address)
 			if err != nil || time.Since(start) > time.Millisecond {

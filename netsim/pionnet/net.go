@@ -8,6 +8,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -126,38 +127,22 @@ func (n *Net) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) {
 }
 
 func (n *Net) resolveAddrPort(network, address string) (netip.AddrPort, error) {
-	host, service, err := net.SplitHostPort(address)
+	list, err := n.host.LookupAddrPort(context.Background(), network, address)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	num, err := net.LookupPort(network, service)
-	if err != nil {
-		return netip.AddrPort{}, err
+	if i := slices.IndexFunc(list, func(a netip.AddrPort) bool { return a.Addr().Is4() }); i >= 0 {
+		return list[i], nil
 	}
-	a, err := n.resolve(network, host)
-	return netip.AddrPortFrom(a, uint16(num)), err
+	return list[0], nil
 }
 
 // resolve returns the first address of a host that is of the network's family, and of
 // IPv4 if the network has no family.
 func (n *Net) resolve(network, host string) (netip.Addr, error) {
 	family, _, _ := strings.Cut(network, ":") // ip4:icmp
-	addrs, err := n.host.LookupNetIP(context.Background(), host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	var found netip.Addr
-	for _, a := range addrs {
-		switch {
-		case strings.HasSuffix(family, "4") && !a.Is4(), strings.HasSuffix(family, "6") && !a.Is6():
-		case !found.IsValid() || a.Is4() && !found.Is4():
-			found = a
-		}
-	}
-	if !found.IsValid() {
-		return found, &net.AddrError{Err: "no suitable address found", Addr: host}
-	}
-	return found, nil
+	a, err := n.resolveAddrPort(family, net.JoinHostPort(host, "0"))
+	return a.Addr(), err
 }
 
 // Interfaces returns the host's interfaces with their addresses.
