@@ -1,7 +1,8 @@
 // Package netsim is an in-process network: hosts, switches, routers, NATs, NAT64s
 // and firewalls joined by links with delay, jitter, loss, rate and MTU.
 //
-// A [Host] implements [underlay.Network], so the unmodified stack runs on it.
+// A [Host] implements [underlay.Network], so the unmodified stack runs on it. It also
+// dials and listens as package net does, over an emulated TCP and UDP, for other stacks.
 // A network is a hierarchy drawn from the bottom up: [Network.Connect] joins a
 // lower node to an upper one, gives the lower node its addresses, points its
 // default route upwards, and tells the routers above how to get back. A NAT's
