@@ -26,7 +26,6 @@ type Network struct {
 	cfg   Config
 	start time.Time
 	wake  chan struct{}
-	stop  chan struct{}
 	done  chan struct{}
 
 	mu      sync.Mutex // guards all below, and every node and link; never held while blocking
@@ -57,7 +56,6 @@ func New(cfg Config) *Network {
 		cfg:    cfg,
 		start:  time.Now(),
 		wake:   make(chan struct{}, 1),
-		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 		wakeAt: forever,
 		names:  map[string][]netip.Addr{nat64.DiscoveryName: nat64.DiscoveryAddrs()},
@@ -82,7 +80,10 @@ func (n *Network) Close() error {
 	}
 	n.room.Broadcast()
 	n.mu.Unlock()
-	close(n.stop)
+	select {
+	case n.wake <- struct{}{}:
+	default: // a wake-up is under way
+	}
 	<-n.done
 	return nil
 }

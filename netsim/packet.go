@@ -134,9 +134,10 @@ type packet struct {
 	stage   stage
 	damaged bool          // a bit is wrong, and the checksum tells
 	seq     uint64        // order of scheduling, the last tie-breaker
+	at      time.Duration // when it arrives, on a train
 	draw    uint64        // decides its fate on pipe; 0: was not drawn
 	since   time.Duration // when it entered the queue of a limited rate
-	next    *packet       // in a queue
+	next    *packet       // in a queue or on a train
 	buf     [inlinePayload]byte
 }
 

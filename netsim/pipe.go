@@ -16,6 +16,7 @@ type pipe struct {
 	stats    Stats
 	last     time.Duration // when the last packet sent will have propagated
 	inFlight int           // cost of the packets it holds
+	train    train         // those that propagate
 	tx       transmitter
 	flows    map[uint64]*flow // that have met a random decision
 	epoch    uint64           // how often flows was emptied
@@ -83,7 +84,7 @@ func (pi *pipe) send(p *packet) {
 	}
 	n := pi.link.net
 	pi.last = max(pi.last, n.at+pi.cfg.Delay)
-	n.schedule(p, stageArrive, pi.last)
+	pi.train.couple(n, p, pi.last)
 }
 
 // inject puts a packet that a tamper function made on pi, d from now.

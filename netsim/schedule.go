@@ -79,6 +79,45 @@ func (n *Network) schedule(p *packet, s stage, at time.Duration) {
 	n.queue.push(due{at, p})
 }
 
+// A train is packets that propagate on a pipe in the order in which they are due. Only
+// the first is in the schedule, which so stays small, and the others follow it.
+type train struct {
+	first, last *packet
+	at          time.Duration // when last is due
+}
+
+// couple makes p, which is sent, due for its arrival at a time that is not before that of
+// any other on the train's pipe.
+func (t *train) couple(n *Network, p *packet, at time.Duration) {
+	p.at = at
+	switch {
+	case t.first == nil:
+		t.first = p
+	case at == t.at && p.flow < t.last.flow: // it overtakes
+		n.schedule(p, stageArrive, at)
+		return
+	default:
+		n.seq++
+		p.stage, p.seq = stageArrive, n.seq
+		t.last.next = p
+		t.last, t.at = p, at
+		return
+	}
+	t.last, t.at = p, at
+	n.schedule(p, stageArrive, at)
+}
+
+// uncouple takes p, which has left the schedule, from the train if it is the first.
+func (t *train) uncouple(n *Network, p *packet) {
+	if p != t.first {
+		return
+	}
+	t.first, p.next = p.next, nil
+	if t.first != nil {
+		n.queue.push(due{t.first.at, t.first})
+	}
+}
+
 // now returns the time since New.
 func (n *Network) now() time.Duration { return time.Since(n.start) }
 
@@ -96,6 +135,7 @@ func (n *Network) kick() {
 const (
 	awake   = time.Duration(-1 << 63) // nothing is before it: no kick needed
 	forever = time.Duration(1<<63 - 1)
+	ended   = -forever
 	quantum = 128 // packets moved before others get the lock
 )
 
@@ -113,37 +153,34 @@ func (n *Network) run() {
 		if call != nil {
 			call()
 		}
-		if sleep <= 0 {
-			select {
-			case <-n.stop:
-				return
-			default:
-				continue
-			}
-		}
-		// An idle network holds no timer: in a bubble virtual time would run
-		// to it, and a test that hangs would not be seen to.
-		var due <-chan time.Time
-		if timer.Stop(); sleep < forever {
-			timer.Reset(sleep)
-			due = timer.C
-		}
-		select {
-		case <-due:
-		case <-n.wake:
-		case <-n.stop:
+		switch {
+		case sleep == ended:
 			return
+		case sleep == forever:
+			// An idle network holds no timer: in a bubble virtual time would run
+			// to it, and a test that hangs would not be seen to.
+			timer.Stop()
+			<-n.wake
+		case sleep > 0:
+			timer.Reset(sleep)
+			select {
+			case <-timer.C:
+			case <-n.wake:
+			}
 		}
 	}
 }
 
 // move advances packets that are due. It returns how long to sleep after
-// that, 0 for not at all, and what to call without the lock, in this order:
+// that, 0 for not at all, ended once the network is closed, and what to call without the lock, in this order:
 // trace for each event, then call.
 func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event), call func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wakeAt = awake
+	if n.closed {
+		return ended, nil, nil, nil
+	}
 	now := n.now()
 	for range quantum {
 		at := n.next()
@@ -153,6 +190,7 @@ func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event)
 		n.at = at
 		if len(n.queue) > 0 && n.queue[0].at == at {
 			p := n.queue.pop()
+			p.pipe.train.uncouple(n, p)
 			call = p.pipe.advance(p)
 		} else {
 			n.fire()
