@@ -81,30 +81,24 @@ func (n *Network) schedule(p *packet, s stage, at time.Duration) {
 
 // A train is packets that propagate on a pipe in the order in which they are due. Only
 // the first is in the schedule, which so stays small, and the others follow it.
-type train struct {
-	first, last *packet
-	at          time.Duration // when last is due
-}
+type train struct{ first, last *packet }
 
 // couple makes p, which is sent, due for its arrival at a time that is not before that of
 // any other on the train's pipe.
 func (t *train) couple(n *Network, p *packet, at time.Duration) {
-	p.at = at
 	switch {
 	case t.first == nil:
 		t.first = p
-	case at == t.at && p.flow < t.last.flow: // it overtakes
+		n.schedule(p, stageArrive, at)
+	case at == t.last.at && p.flow < t.last.flow: // it overtakes
 		n.schedule(p, stageArrive, at)
 		return
 	default:
 		n.seq++
 		p.stage, p.seq = stageArrive, n.seq
 		t.last.next = p
-		t.last, t.at = p, at
-		return
 	}
-	t.last, t.at = p, at
-	n.schedule(p, stageArrive, at)
+	t.last, p.at = p, at
 }
 
 // uncouple takes p, which has left the schedule, from the train if it is the first.
