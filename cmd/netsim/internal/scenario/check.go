@@ -226,7 +226,8 @@ func (r *reader) checkTree(f *File) error {
 }
 
 // address gives hosts below NATs the addresses that the file leaves out: 198.18.N.2/24 and on
-// below the Nth NAT, 198.19.… from the 256th on.
+// below the Nth NAT, 198.19.… from the 256th on, and of the NAT's prefix of IPv6 where its
+// preset has that.
 func (r *reader) address(f *File) error {
 	next := make(map[string]int)
 	give := func(line int, host, up string) ([]string, error) {
@@ -234,11 +235,26 @@ func (r *reader) address(f *File) error {
 		if nat == "" || number >= 512 || next[nat] >= 250 {
 			return nil, r.at(line, "add 'addrs: …'", "the host %q needs an address", host)
 		}
+		node, _ := f.Node(nat)
+		ip4, ip6 := node.families()
+		lan6 := f.lan6(nat)
+		if ip6 && !lan6.IsValid() {
+			return nil, r.at(line, "add one to the 'addrs' of the link above it", "below %q, a %s, a host needs a prefix of IPv6", nat, node.Preset)
+		}
 		for {
 			next[nat]++
-			a := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(18 + number/256), byte(number), byte(1 + next[nat])}), 24).String()
-			if !f.has(a) {
-				return []string{a}, nil
+			i := byte(1 + next[nat])
+			var addrs []string
+			if ip4 {
+				addrs = append(addrs, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(18 + number/256), byte(number), i}), 24).String())
+			}
+			if ip6 {
+				a := lan6.Addr().As16()
+				a[15] = i
+				addrs = append(addrs, netip.PrefixFrom(netip.AddrFrom16(a), 64).String())
+			}
+			if !slices.ContainsFunc(addrs, f.has) {
+				return addrs, nil
 			}
 		}
 	}

@@ -26,7 +26,7 @@ var (
 // enums are the names of the values of netsim's enumerations, from 0.
 var enums = map[reflect.Type][]string{
 	reflect.TypeFor[netsim.Behavior]():   {"endpoint-independent", "address-dependent", "address-and-port-dependent"},
-	reflect.TypeFor[netsim.PortPolicy](): {"preserve", "random"},
+	reflect.TypeFor[netsim.PortPolicy](): {"preserve", "random", "sequential"},
 }
 
 // keyOf is the key for a field.
@@ -132,6 +132,17 @@ func (r *reader) plainValue(n ast.Node, field string, to reflect.Value) error {
 	case reflect.Struct:
 		_, err := r.plain(n, keyOf(field), to, nil)
 		return err
+	case reflect.Array:
+		items := r.items(n)
+		if len(items) > to.Len() {
+			return r.errorAt(n, "", "at most %d can be given", to.Len())
+		}
+		for i, item := range items {
+			if err := r.plainValue(item, field, to.Index(i)); err != nil {
+				return err
+			}
+		}
+		return nil
 	case reflect.Slice:
 		items := r.items(n)
 		if len(items) > 1024 {
@@ -214,7 +225,7 @@ func formOf(t reflect.Type, field string) string {
 		return "number"
 	case reflect.Pointer:
 		return formOf(t.Elem(), field)
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		return "list of " + formOf(t.Elem(), field)
 	case reflect.Struct:
 		return "{" + strings.Join(plainKeys(t), ", ") + "}"
