@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,25 +56,28 @@ func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
+// only443 is a box that lets TCP to port 443 pass and nothing else.
+var only443 = netsim.NATConfig{Filtering: netsim.AddressAndPortDependent, BlockUDP: true, AllowPorts: [4]uint16{443}}
+
 // drawOffice draws a server on the internet, and a client behind a NAT, in virtual time.
-func drawOffice(t *testing.T, wan netsim.LinkConfig, f func(t *testing.T, client, server *netsim.Host, uplink *netsim.Link)) {
+func drawOffice(t *testing.T, nat netsim.NATConfig, wan netsim.LinkConfig, f func(t *testing.T, client, server *netsim.Host)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := netsim.New(netsim.Config{Seed: 1})
 		t.Cleanup(func() { n.Close() }) // after the servers
 		core, server := n.Router("internet"), n.Host("server")
-		box, client := n.NAT("box", netsim.PortRestricted), n.Host("client")
+		box, client := n.NAT("box", nat), n.Host("client")
 		netsim.Must(n.Connect(server, core, netsim.LinkConfig{Delay: 5 * time.Millisecond}, "203.0.113.1"))
-		uplink := netsim.Must(n.Connect(box, core, wan, "198.51.100.7"))
+		netsim.Must(n.Connect(box, core, wan, "198.51.100.7"))
 		netsim.Must(n.Connect(client, box, netsim.LinkConfig{}, "198.18.1.2/24"))
 		n.SetName("server.example.net", netip.MustParseAddr("203.0.113.1"))
-		f(t, client, server, uplink)
+		f(t, client, server)
 	})
 }
 
 // TestQUIC: quic-go carries streams over Host.ListenPacket on a link that loses.
 func TestQUIC(t *testing.T) {
 	wan := netsim.LinkConfig{Delay: 15 * time.Millisecond, Rate: 20e6, Loss: 0.02}
-	drawOffice(t, wan, func(t *testing.T, client, server *netsim.Host, _ *netsim.Link) {
+	drawOffice(t, netsim.PortRestricted, wan, func(t *testing.T, client, server *netsim.Host) {
 		cert, pool := certificate(t, "server.example.net")
 		rx := &quic.Transport{Conn: netsim.Must(server.ListenPacket("udp4", ":4433"))}
 		tx := &quic.Transport{Conn: netsim.Must(client.ListenPacket("udp4", ":0"))}
@@ -124,15 +128,6 @@ func TestQUIC(t *testing.T) {
 	})
 }
 
-// only443 has a link carry TCP to and from port 443 alone.
-func only443(l *netsim.Link) {
-	l.SetTamper(func(p netsim.Packet, emit func(netsim.Packet, time.Duration)) {
-		if p.Proto == netsim.TCP && (p.Dst.Port() == 443 || p.Src.Port() == 443) {
-			emit(p, 0)
-		}
-	})
-}
-
 // serveHTTP serves h with TLS on port 443 until the test ends.
 func serveHTTP(t *testing.T, server *netsim.Host, h http.Handler) *x509.CertPool {
 	t.Helper()
@@ -162,8 +157,7 @@ func httpClient(t *testing.T, h *netsim.Host, pool *x509.CertPool) *http.Client 
 
 // TestHTTP: net/http works where only port 443 is open, and no UDP passes.
 func TestHTTP(t *testing.T) {
-	drawOffice(t, netsim.LinkConfig{Delay: 15 * time.Millisecond}, func(t *testing.T, client, server *netsim.Host, uplink *netsim.Link) {
-		only443(uplink)
+	drawOffice(t, only443, netsim.LinkConfig{Delay: 15 * time.Millisecond}, func(t *testing.T, client, server *netsim.Host) {
 		pool := serveHTTP(t, server, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "hello %s", r.RemoteAddr)
 		}))
@@ -187,13 +181,18 @@ func TestHTTP(t *testing.T) {
 		if _, err := client.DialContext(ctx, "tcp", "server.example.net:80"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("port 80: %v, want silence", err)
 		}
+		rx := netsim.Must(server.ListenPacket("udp4", ":443"))
+		netsim.Must(netsim.Must(client.DialContext(t.Context(), "udp", "server.example.net:443")).Write([]byte("x")))
+		rx.SetReadDeadline(time.Now().Add(time.Second))
+		if _, _, err := rx.ReadFrom(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("UDP: %v, want silence", err)
+		}
 	})
 }
 
 // TestWebSocket: so does coder/websocket.
 func TestWebSocket(t *testing.T) {
-	drawOffice(t, netsim.LinkConfig{Delay: 15 * time.Millisecond}, func(t *testing.T, client, server *netsim.Host, uplink *netsim.Link) {
-		only443(uplink)
+	drawOffice(t, only443, netsim.LinkConfig{Delay: 15 * time.Millisecond}, func(t *testing.T, client, server *netsim.Host) {
 		pool := serveHTTP(t, server, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, err := websocket.Accept(w, r, nil)
 			if err != nil {
