@@ -314,7 +314,7 @@ func (h *Host) receive(p *packet, in *pipe) {
 		return
 	}
 	if dst.IsMulticast() {
-		if !h.toGroup(p, in, in) {
+		if p.Proto != UDP || !h.toGroup(p, in, in) {
 			h.record(DropClosed, p, in)
 		}
 		p.release()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -201,4 +202,57 @@ func TestTCPErrors(t *testing.T) {
 			t.Errorf("closed twice: %v", err)
 		}
 	})
+}
+
+// TestTCPWrap: sequence numbers begin again at 0 in the midst of a stream, with losses
+// about.
+func TestTCPWrap(t *testing.T) {
+	for _, before := range []uint32{0, 1, 1460, 100_000, 1 << 31} {
+		onLine(t, LinkConfig{Delay: 5 * time.Millisecond, Loss: 0.05}, func(t *testing.T, l *line) {
+			ln := Must(l.b.Listen("tcp", ":80"))
+			l.mu.Lock()
+			c, err := l.a.connect(netip.AddrPort{}, addr("203.0.113.1:80"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.tx.start(-before) // it leaves a microsecond later
+			l.mu.Unlock()
+			d := Must(ln.Accept())
+			want := noise(300_000)
+			go func() {
+				if _, err := c.Write(want); err != nil {
+					t.Error(err)
+				}
+				c.CloseWrite()
+			}()
+			if got, err := io.ReadAll(d); err != nil || sha256.Sum256(got) != sha256.Sum256(want) {
+				t.Errorf("%d before 0: %d bytes, %v", before, len(got), err)
+			}
+		})
+	}
+}
+
+// TestTCPForgetfulNAT: a connection outlives a NAT's restart where it gets its port again,
+// and is reset where it does not.
+func TestTCPForgetfulNAT(t *testing.T) {
+	for _, ports := range []PortPolicy{PreservePort, RandomPort} {
+		simulate(t, func(t *testing.T, n *Network) {
+			core, server, client := n.Router("core"), n.Host("server"), n.Host("client")
+			box := n.NAT("box", NATConfig{Mapping: AddressAndPortDependent, Ports: ports})
+			Must(n.Connect(server, core, LinkConfig{Delay: time.Millisecond}, "203.0.113.1"))
+			Must(n.Connect(box, core, LinkConfig{}, "198.51.100.7"))
+			Must(n.Connect(client, box, LinkConfig{}, "198.18.1.2/24"))
+			ln := Must(server.Listen("tcp", ":80"))
+			c := Must(client.DialContext(t.Context(), "tcp", "203.0.113.1:80"))
+			d := Must(ln.Accept())
+			box.Reset()
+			go d.Write([]byte("lost until the client is heard"))
+			settle()
+			c.Write([]byte("x"))
+			_, err := c.Read(make([]byte, 1))
+			if kept := ports == PreservePort; kept && err != nil || !kept && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("port policy %v: %v", ports, err)
+			}
+		})
+	}
 }
