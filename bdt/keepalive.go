@@ -2,12 +2,12 @@ package bdt
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/stun"
 )
@@ -58,7 +58,7 @@ func (l *learner) init(s *Stack) {
 
 // soon returns a time at which the network, if it stays, may be asked. Devices that
 // came together do not ask together.
-func soon() time.Time { return time.Now().Add(learnDelay + rand.N(learnDelay)) }
+func soon() time.Time { return time.Now().Add(learnDelay + jitter.N(learnDelay)) }
 
 // KeepAlive returns the time between the packets that keep this device's mappings at its
 // NAT: as configured, or as learned.

@@ -3,13 +3,13 @@ package bdt
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/stun"
 )
@@ -63,7 +63,7 @@ func (m *mapper) run() {
 		m.mu.Unlock()
 		m.ask(ctx)
 		pause := m.stack.KeepAlive() // which is for the mapping's sake, too
-		pause -= rand.N(pause / 10)
+		pause -= jitter.N(pause / 10)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

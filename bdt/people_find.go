@@ -3,13 +3,13 @@ package bdt
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/snclient"
 )
 
@@ -174,11 +174,11 @@ func (b *book) searched(id identity.ID, asked, answered bool) {
 
 // refreshAfter and retryAfter are jittered, so that devices that came online
 // together do not stay together.
-func refreshAfter() time.Duration { return jitter(refreshEvery) }
-func retryAfter() time.Duration   { return jitter(retryEvery) }
+func refreshAfter() time.Duration { return roughly(refreshEvery) }
+func retryAfter() time.Duration   { return roughly(retryEvery) }
 
-// jitter returns d, give or take a quarter.
-func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+// roughly returns d, give or take a quarter.
+func roughly(d time.Duration) time.Duration { return d*3/4 + jitter.N(d/2) }
 
 // resolve has the book know an owner of whose zone a caller claims to be, as well
 // as it can be known in resolveTimeout. It is done whatever service the caller has

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/snclient"
 )
 
@@ -151,7 +151,7 @@ func (b *book) arrived(c *snclient.Client) {
 
 // hasten has an SN looked after soon.
 func (p *post) hasten() {
-	if soon := time.Now().Add(rand.N(returnSpread)); soon.Before(p.due) {
+	if soon := time.Now().Add(jitter.N(returnSpread)); soon.Before(p.due) {
 		p.due = soon
 	}
 }

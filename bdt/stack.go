@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/discovery"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/peer"
 	"github.com/bdtnet/bdt/internal/session"
@@ -108,7 +108,7 @@ func newStack(cfg Config) (*Stack, error) {
 		log:       cfg.Logger,
 		secret:    device.Secret,
 		local:     noise.NewLocal(device),
-		instance:  rand.Uint64(),
+		instance:  jitter.Uint64(),
 		peers:     make(map[identity.ID]*peer.Peer),
 		strangers: make(map[identity.ID]*peer.Peer),
 		known:     make(map[identity.ID]peer.Hints),

@@ -1,11 +1,11 @@
 package discovery
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 )
 
 // When beacons are sent, and how many are looked at (spec §3, §4).
@@ -99,7 +99,7 @@ func (s *schedule) poll(now time.Time) (announce bool, ids []identity.ID) {
 		if s.sent++; s.sent < len(burst) {
 			s.announce = s.began.Add(burst[s.sent])
 		} else {
-			s.announce = now.Add(announceEvery - announceEvery/10 + rand.N(announceEvery/5))
+			s.announce = now.Add(announceEvery - announceEvery/10 + jitter.N(announceEvery/5))
 		}
 	}
 	for id, k := range s.seeks {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/stun"
 	"github.com/bdtnet/bdt/underlay"
@@ -156,7 +156,7 @@ func (f *family) examine(ctx context.Context, servers []Server) (Family, error) 
 		return nothing(whyNoBind), nil
 	}
 	f.bind = f.cfg.Bind[i]
-	f.firstPort = minPort + rand.IntN(maxPort-minPort)
+	f.firstPort = minPort + jitter.N(maxPort-minPort)
 	sock, err := f.open()
 	if err != nil {
 		return nothing(whyNoSocket), err

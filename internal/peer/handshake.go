@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/path"
 	"github.com/bdtnet/bdt/internal/wire"
@@ -377,7 +377,7 @@ func (p *Peer) established(now time.Time, res noise.Result, src source) {
 	if src.link != nil {
 		// What confirms us to the peer goes out before the engine's first packet,
 		// which would be dropped without it.
-		m := wire.Probe{Token: rand.Uint64()}
+		m := wire.Probe{Token: jitter.Uint64()}
 		p.sendSealed(now, src, m.Append(nil))
 		p.chooseSource(now, ch.conn, src)
 	}

@@ -3,12 +3,12 @@ package snclient
 import (
 	"context"
 	"crypto/rand"
-	mathrand "math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/retry"
 	"github.com/bdtnet/bdt/internal/wire"
@@ -219,7 +219,7 @@ func (o *owner) dueNow(r *retry.Schedule, now time.Time) bool {
 func (o *owner) fail(now time.Time, what string) {
 	o.stop()
 	wait := min(backoffMin<<min(o.failures, 6), backoffBase)
-	wait += mathrand.N(wait / 2)
+	wait += jitter.N(wait / 2)
 	o.failures++
 	o.backoff = now.Add(wait)
 	o.log.Debug("super node does not answer", "at", what, "retry", wait)
@@ -483,5 +483,5 @@ func (o *owner) rehome(ctx context.Context, now time.Time) {
 
 // jittered returns an interval, more or less 10 % (spec §1).
 func jittered(d time.Duration) time.Duration {
-	return d - d/10 + mathrand.N(d/5)
+	return d - d/10 + jitter.N(d/5)
 }

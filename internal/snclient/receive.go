@@ -1,11 +1,11 @@
 package snclient
 
 import (
-	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/wire"
 )
@@ -265,7 +265,7 @@ func (o *owner) receiveNotice(now time.Time, l link, m wire.Notice) {
 		if o.State() == Online && !o.draining {
 			o.draining = true
 			o.ping.Stop()
-			o.nextPing = now.Add(drainMin + mathrand.N(drainSpread))
+			o.nextPing = now.Add(drainMin + jitter.N(drainSpread))
 		}
 	}
 }

@@ -1,0 +1,55 @@
+package jitter_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"testing/cryptotest"
+	"time"
+
+	"github.com/bdtnet/bdt/internal/jitter"
+)
+
+// TestN: uniform in [0, n), within five standard deviations, and the same from one seed.
+func TestN(t *testing.T) {
+	const n, count = 10, 10000
+	cryptotest.SetGlobalRandom(t, 1)
+	var got [count]time.Duration
+	var seen [n]int
+	for i := range got {
+		got[i] = jitter.N(time.Duration(n))
+		seen[got[i]]++ // panics outside [0, n)
+	}
+	// Each is drawn count/n times, with a deviation of √(count · 1/n · (1 - 1/n)) = 30.
+	for d, k := range seen {
+		if math.Abs(float64(k)-count/n) > 5*30 {
+			t.Errorf("%d is drawn %d times in %d", d, k, count)
+		}
+	}
+	cryptotest.SetGlobalRandom(t, 1)
+	for i := range got {
+		if again := jitter.N(time.Duration(n)); again != got[i] {
+			t.Fatalf("number %d is %v, then %v", i, got[i], again)
+		}
+	}
+	cryptotest.SetGlobalRandom(t, 2)
+	other := make([]time.Duration, count)
+	for i := range other {
+		other[i] = jitter.N(time.Duration(n))
+	}
+	if slices.Equal(other, got[:]) {
+		t.Error("another seed gives the same")
+	}
+	if jitter.N(1) != 0 || jitter.N(math.MaxInt64) < 0 || jitter.Uint64() == jitter.Uint64() {
+		t.Error("wrong at an end")
+	}
+}
+
+func TestNothingToDraw(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("N(0) returned")
+		}
+	}()
+	jitter.N(0)
+}
