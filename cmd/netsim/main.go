@@ -35,6 +35,7 @@ All that is random comes from a seed: what happened once can be had again.`,
 	c.PersistentFlags().BoolP("verbose", "v", false, "log to standard error what super nodes and devices do")
 	c.AddCommand(
 		newRun(),
+		newGrid(),
 		newInit(),
 	)
 	return c
