@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bdtnet/bdt/cmd/internal/operator"
 	"github.com/bdtnet/bdt/sn"
 )
 
@@ -25,7 +26,7 @@ func TestExampleConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatalf("with every key: %v", err)
 	}
-	if s.Limits.Lookups != (rate{2000, 4000}) || s.PingInterval != duration(25*time.Second) || len(s.Listen) != 2 || s.Advertise == "" {
+	if s.Limits.Lookups != (rate{2000, 4000}) || s.PingInterval != operator.Duration(25*time.Second) || len(s.Listen) != 2 || s.Advertise == "" {
 		t.Errorf("%+v", s)
 	}
 	for _, key := range regexp.MustCompile("yaml:\"([a-z-]+)\"").FindAllStringSubmatch(source(t), -1) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/flagvalue"
+	"github.com/bdtnet/bdt/cmd/internal/operator"
 	"github.com/bdtnet/bdt/sn"
 )
 
@@ -26,13 +27,13 @@ type options struct {
 	stunPort  int
 	metrics   string
 	pprof     bool
-	logLevel  level
-	logFormat format
+	logLevel  operator.Level
+	logFormat operator.Format
 	verbose   bool
 }
 
 func newCommand() *cobra.Command {
-	o := options{logFormat: formatText}
+	o := options{logFormat: operator.FormatText}
 	c := &cobra.Command{
 		Use:   "bdt-sn",
 		Short: "Run a super node, which helps devices to find each other",

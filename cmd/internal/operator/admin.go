@@ -1,4 +1,4 @@
-package main
+package operator
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
 	"github.com/bdtnet/bdt/cmd/internal/command"
 )
 
-// An admin is the HTTP listener for the operator: /metrics, /healthz, /readyz, and
+// An Admin is the HTTP listener for the operator: /metrics, /healthz, /readyz, and
 // /debug/pprof where that is safe or asked for.
-type admin struct {
+type Admin struct {
 	listener net.Listener
 	server   *http.Server
 	ready    atomic.Bool
@@ -29,15 +30,16 @@ type admin struct {
 // ends after a minute.
 const maxAdminConns = 128
 
-// newAdmin listens on an address, and serves until close.
-func newAdmin(addr string, m *metrics, profile bool, log *slog.Logger) (*admin, error) {
+// NewAdmin listens on an address, and serves the metrics of a registry until Close. It shows
+// profiles on loopback, and elsewhere if asked to.
+func NewAdmin(addr string, registry *prometheus.Registry, profile bool, log *slog.Logger) (*Admin, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, command.Advise(fmt.Errorf("metrics: %w", err), "choose another address with --metrics IP:PORT")
 	}
-	a := &admin{listener: l, done: make(chan struct{})}
+	a := &Admin{listener: l, done: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !a.ready.Load() {
@@ -62,13 +64,13 @@ func newAdmin(addr string, m *metrics, profile bool, log *slog.Logger) (*admin, 
 	}
 	go func() {
 		defer close(a.done)
-		_ = a.server.Serve(netutil.LimitListener(l, maxAdminConns)) // until close
+		_ = a.server.Serve(netutil.LimitListener(l, maxAdminConns)) // until Close
 	}()
 	return a, nil
 }
 
-// close stops listening, and waits a second for answers under way.
-func (a *admin) close() {
+// Close stops listening, and waits a second for answers under way.
+func (a *Admin) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if a.server.Shutdown(ctx) != nil {
@@ -76,3 +78,9 @@ func (a *admin) close() {
 	}
 	<-a.done
 }
+
+// Addr returns where it listens.
+func (a *Admin) Addr() net.Addr { return a.listener.Addr() }
+
+// SetReady says whether the server serves, for /readyz.
+func (a *Admin) SetReady(ready bool) { a.ready.Store(ready) }
