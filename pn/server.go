@@ -1,6 +1,7 @@
 package pn
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -177,7 +178,7 @@ const drainLook = 100 * time.Millisecond
 // Drain tells the devices to move, accepts no more of them and no more bindings, and
 // waits until the last binding has ended, the context has, or the server is closed
 // (spec §6). The caller then closes the server.
-func (s *Server) Drain(done <-chan struct{}) {
+func (s *Server) Drain(ctx context.Context) {
 	if !s.draining.Swap(true) {
 		now := time.Now()
 		s.eachSession(func(x *session, at place) {
@@ -188,7 +189,7 @@ func (s *Server) Drain(done <-chan struct{}) {
 	defer look.Stop()
 	for s.pairs.quota.Len() > 0 {
 		select {
-		case <-done:
+		case <-ctx.Done():
 			return
 		case <-s.closing:
 			return

@@ -83,6 +83,8 @@ type shaper struct {
 	waiting int
 	fresh   round
 	old     round
+	spare   *queue // a list
+	spares  int
 	fates   fates
 }
 
@@ -105,16 +107,27 @@ func (h *shaper) pass(run int, now time.Duration) bool {
 	return h.waiting == 0 && h.tokens.take(h.rate, run, now)
 }
 
-// wait has a run wait its turn. What finds no room is dropped, and counted here.
+// wait has a run wait its turn, in chunks. What finds no room is dropped, and counted here: a pair
+// may have as many bytes waiting as are still free.
 func (h *shaper) wait(p *pair, run []byte, size int, ecn uint8, to *place, now time.Duration) {
-	step := len(run)
-	if size > 0 {
-		step = max(1, chunkSize/size) * size
+	if size <= 0 {
+		size = len(run)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(run) > 0 {
-		n := min(step, len(run))
+		room := h.limit - h.waiting
+		if q := p.queue; q != nil {
+			room -= q.bytes
+		}
+		n := len(run)
+		if most := min(max(chunkSize, size), room) / size * size; n > most {
+			n = most
+		}
+		if n <= 0 {
+			h.fates.packets[fateQueue].Add(packetsIn(len(run), size))
+			break
+		}
 		h.enqueueLocked(p, run[:n], size, ecn, to, now)
 		run = run[n:]
 	}
@@ -126,16 +139,8 @@ func (h *shaper) wait(p *pair, run []byte, size int, ecn uint8, to *place, now t
 
 func (h *shaper) enqueueLocked(p *pair, b []byte, size int, ecn uint8, to *place, now time.Duration) {
 	q := p.queue
-	held := 0
-	if q != nil {
-		held = q.bytes
-	}
-	if held+len(b) > h.limit-h.waiting {
-		h.fates.packets[fateQueue].Add(packetsIn(len(b), size))
-		return
-	}
 	if q == nil {
-		q = &queue{pair: p, deficit: quantum, fresh: true}
+		q = h.newQueueLocked(p)
 		p.queue = q
 		h.fresh.push(q)
 	}
@@ -149,8 +154,34 @@ func (h *shaper) enqueueLocked(p *pair, b []byte, size int, ecn uint8, to *place
 	h.waiting += len(b)
 }
 
-// nextLocked takes the chunk out whose turn it is; ok is false if nothing waits.
-func (h *shaper) nextLocked() (c chunk, ok bool) {
+// spareQueues is how many queues are kept for those that will begin to wait.
+const spareQueues = 256
+
+func (h *shaper) newQueueLocked(p *pair) *queue {
+	q := h.spare
+	if q == nil {
+		q = new(queue)
+	} else {
+		h.spare = q.next
+		h.spares--
+	}
+	*q = queue{pair: p, deficit: quantum, fresh: true, chunks: q.chunks[:0]}
+	return q
+}
+
+// dropQueueLocked lets a queue go in which nothing waits.
+func (h *shaper) dropQueueLocked(q *queue) {
+	q.pair.queue = nil
+	q.pair = nil
+	if h.spares < spareQueues {
+		q.next, h.spare = h.spare, q
+		h.spares++
+	}
+}
+
+// nextLocked takes the chunk out whose turn it is; ok is false if nothing waits. What has
+// waited for too long is dropped, at no cost to its queue.
+func (h *shaper) nextLocked(now time.Duration) (c chunk, ok bool) {
 	for {
 		list := &h.fresh
 		if list.first == nil {
@@ -159,6 +190,11 @@ func (h *shaper) nextLocked() (c chunk, ok bool) {
 		q := list.first
 		if q == nil {
 			return chunk{}, false
+		}
+		for q.head < len(q.chunks) && now-q.chunks[q.head].since > maxWait {
+			c := h.takeLocked(q)
+			h.fates.packets[fateLate].Add(packetsIn(len(*c.b), c.size))
+			chunkBuffers.Put(c.b)
 		}
 		switch {
 		case q.head == len(q.chunks):
@@ -169,27 +205,33 @@ func (h *shaper) nextLocked() (c chunk, ok bool) {
 				h.toOldLocked(q)
 				continue
 			}
-			q.pair.queue = nil
+			h.dropQueueLocked(q)
 		case q.deficit <= 0:
 			q.deficit += quantum
 			list.pop()
 			h.toOldLocked(q)
 		default:
-			c = q.chunks[q.head]
-			q.chunks[q.head] = chunk{}
-			if q.head++; q.head == len(q.chunks) {
-				q.chunks, q.head = q.chunks[:0], 0
-			} else if q.head > len(q.chunks)/2 && q.head > 16 {
-				n := copy(q.chunks, q.chunks[q.head:])
-				clear(q.chunks[n:])
-				q.chunks, q.head = q.chunks[:n], 0
-			}
-			q.bytes -= len(*c.b)
+			c = h.takeLocked(q)
 			q.deficit -= len(*c.b)
-			h.waiting -= len(*c.b)
 			return c, true
 		}
 	}
+}
+
+// takeLocked takes the first chunk out of a queue.
+func (h *shaper) takeLocked(q *queue) chunk {
+	c := q.chunks[q.head]
+	q.chunks[q.head] = chunk{}
+	if q.head++; q.head == len(q.chunks) {
+		q.chunks, q.head = q.chunks[:0], 0
+	} else if q.head > len(q.chunks)/2 && q.head > 16 {
+		n := copy(q.chunks, q.chunks[q.head:])
+		clear(q.chunks[n:])
+		q.chunks, q.head = q.chunks[:n], 0
+	}
+	q.bytes -= len(*c.b)
+	h.waiting -= len(*c.b)
+	return c
 }
 
 func (h *shaper) toOldLocked(q *queue) {
@@ -238,16 +280,14 @@ func (h *shaper) send(out []outbox) (wait time.Duration) {
 			if wait = h.tokens.wait(h.rate, min(h.waiting, chunkSize), now); h.waiting == 0 || wait > 0 {
 				break
 			}
-			c, _ := h.nextLocked()
+			c, ok := h.nextLocked(now)
+			if !ok {
+				break // all of it was too old
+			}
 			done[n] = c.b
 			n++
-			waited := now - c.since
-			if waited > maxWait {
-				t.packets[fateLate] += packetsIn(len(*c.b), c.size)
-				continue
-			}
 			h.tokens.take(h.rate, len(*c.b), now)
-			h.s.cfg.Metrics.QueueDelay(waited)
+			h.s.cfg.Metrics.QueueDelay(now - c.since)
 			o := &out[c.to.via.index]
 			o.runs[o.n] = underlay.Datagram{Data: *c.b, Addr: c.to.addr, SegmentSize: c.size, ECN: c.ecn}
 			o.n++
@@ -276,8 +316,10 @@ func (h *shaper) send(out []outbox) (wait time.Duration) {
 // forgetLocked lets go of the queues when nothing waits in any.
 func (h *shaper) forgetLocked() {
 	for _, list := range []*round{&h.fresh, &h.old} {
-		for q := list.first; q != nil; q = q.next {
-			q.pair.queue = nil
+		for q := list.first; q != nil; {
+			next := q.next
+			h.dropQueueLocked(q)
+			q = next
 		}
 		*list = round{}
 	}

@@ -332,7 +332,7 @@ func TestDrain(t *testing.T) {
 		drained := make(chan struct{})
 		go func() {
 			defer close(drained)
-			w.pn.Drain(nil)
+			w.pn.Drain(context.Background())
 		}()
 		time.Sleep(time.Second)
 		if a.client.State() != pnclient.Draining || b.client.State() != pnclient.Draining {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,3 +89,39 @@ func (f *Format) String() string { return string(*f) }
 
 // Type names what the flag takes.
 func (*Format) Type() string { return "FORMAT" }
+
+// A Size is a number of bytes: 64MiB, 1GB, 1500. Negative: "none".
+type Size int64
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (z *Size) UnmarshalYAML(n ast.Node) error { return setNode(z, n) }
+
+// units are what a Size may end in, the longer before their ends.
+var units = []struct {
+	name  string
+	bytes int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// Set takes a number with its unit, or none.
+func (z *Size) Set(text string) error {
+	if text == "none" {
+		*z = -1
+		return nil
+	}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || v < 0 || v > math.MaxInt64/u.bytes {
+			break
+		}
+		*z = Size(v * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q is no size such as 64MiB, 1GB or none", text)
+}
