@@ -17,6 +17,7 @@ demo: build ## two devices behind simulated NATs dial each other by id
 bench: ## benchmarks, side by side in one run
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1s ./...
 	$(GO) test -run '^$$' -bench MemoryPerDevice -benchtime 100000x ./sn
+	$(GO) test -run '^$$' -bench MemoryPerPair -benchtime 100000x ./pn
 
 fuzz: ## FUZZTIME of each fuzz target
 	./fuzz/run.sh $(FUZZTIME)
