@@ -50,14 +50,15 @@ func (r *tcpReceiver) tell(seq uint32) {
 }
 
 // blocks returns the ranges to tell of: the one that is new, and the last ones before.
-func (r *tcpReceiver) blocks() (bs []SeqRange) {
+// They take half of a segment at most.
+func (r *tcpReceiver) blocks(mss int) (bs []SeqRange) {
 	if len(r.ahead) == 0 {
 		r.told = nil
 		return nil
 	}
 	for _, seq := range r.told {
 		b, ok := r.ahead.around(seq)
-		if ok && !slices.Contains(bs, b) {
+		if ok && !slices.Contains(bs, b) && 4+8*(len(bs)+1) <= mss/2 {
 			bs = append(bs, b)
 		}
 	}

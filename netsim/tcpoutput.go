@@ -8,7 +8,7 @@ import (
 
 const (
 	tcpHeader = 20
-	minMSS    = 48 // bytes; net.ipv4.tcp_min_snd_mss
+	minMSS    = minMTU - 40 - tcpHeader // bytes: what the smallest link carries over IPv6
 )
 
 // wake has what there is to send leave.
@@ -158,11 +158,12 @@ func (s *tcpSender) next(v *survey) (n int, ok bool) {
 	return n, true
 }
 
-// segment sends n bytes from seq on, and the FIN if it follows. It returns how many
-// sequence numbers that were.
+// segment sends n bytes from seq on, or fewer if there are options, and the FIN if it
+// follows. It returns how many sequence numbers that were.
 func (c *TCPConn) segment(seq uint32, n int) int {
 	s, now := &c.tx, c.host.net.at
-	t := TCPHeader{Seq: seq}
+	t := TCPHeader{Seq: seq, SACK: c.rx.blocks(s.mss)}
+	n = min(n, s.mss-t.optionSize()) // RFC 9293 §3.7.1
 	data := s.buf.at(int(seq-s.base), n)
 	end := seq + uint32(len(data))
 	if end == s.dataEnd() {
@@ -189,7 +190,7 @@ func (c *TCPConn) sendACK(t TCPHeader, data []byte) {
 	t.Flags |= ACK
 	t.Window = r.advance(c.tx.mss)
 	t.Ack = r.nxt
-	t.SACK = r.blocks()
+	t.SACK = r.blocks(c.tx.mss)
 	r.ack, r.full = false, 0
 	r.late.disarm()
 	c.send(t, data)
