@@ -271,6 +271,7 @@ func (h *shaper) run() {
 // send sends what may leave now, and returns when the next may; 0: nothing waits.
 func (h *shaper) send(out []outbox) (wait time.Duration) {
 	var done [outboxSize]*[]byte
+	var waited [outboxSize]time.Duration
 	var t tally
 	for {
 		now := time.Since(h.s.start)
@@ -284,10 +285,9 @@ func (h *shaper) send(out []outbox) (wait time.Duration) {
 			if !ok {
 				break // all of it was too old
 			}
-			done[n] = c.b
+			done[n], waited[n] = c.b, now-c.since
 			n++
 			h.tokens.take(h.rate, len(*c.b), now)
-			h.s.cfg.Metrics.QueueDelay(now - c.since)
 			o := &out[c.to.via.index]
 			o.runs[o.n] = underlay.Datagram{Data: *c.b, Addr: c.to.addr, SegmentSize: c.size, ECN: c.ecn}
 			o.n++
@@ -304,6 +304,7 @@ func (h *shaper) send(out []outbox) (wait time.Duration) {
 		}
 		t.tell(&h.fates)
 		for i := range done[:n] {
+			h.s.cfg.Metrics.QueueDelay(waited[i])
 			chunkBuffers.Put(done[i])
 			done[i] = nil
 		}

@@ -126,13 +126,17 @@ func (c *contest) hold(t testing.TB, seconds int, settle func()) {
 // TestFairness: however much one offers, those who keep to their share lose nothing; and what
 // they do not use is the greedy one's.
 func TestFairness(t *testing.T) {
-	for _, c := range []contest{
+	cases := []contest{
 		{polite: 100_000, greedy: 50_000_000, run: 40},
 		{polite: 100_000, greedy: 50_000_000, run: 1},
 		{polite: 10_000, greedy: 50_000_000, run: 14},
-	} {
+	}
+	seconds := 4
+	if testing.Short() {
+		cases, seconds = cases[:1], 1
+	}
+	for _, c := range cases {
 		synctest.Test(t, func(t *testing.T) {
-			seconds := 4
 			c.hold(t, seconds, synctest.Wait)
 			for i, got := range c.gotPolite {
 				if got < c.offered*98/100 {
@@ -145,6 +149,9 @@ func TestFairness(t *testing.T) {
 				t.Errorf("run %d: the greedy pair got %d bytes a second, the rest is %d", c.run, c.gotGreedy, rest)
 			}
 		})
+	}
+	if testing.Short() {
+		return
 	}
 	// All of them greedy: each gets its share.
 	synctest.Test(t, func(t *testing.T) {

@@ -133,7 +133,7 @@ func TestCalleeFirst(t *testing.T) {
 // Whoever pays has to be admitted, and somebody has to pay.
 func TestAdmission(t *testing.T) {
 	friend, owner := newDevice(t, 1), identity.SecretFromSeed([32]byte{99})
-	people, err := identity.NewPeople(owner, identity.PeopleDesc{}, identity.PeopleBody{Updated: 1, ValidUntil: uint64(time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC).UnixMilli())})
+	people, err := identity.NewPeople(owner, identity.PeopleDesc{}, identity.PeopleBody{Updated: 1, ValidUntil: uint64(time.Date(2000, 1, 1, 0, 40, 0, 0, time.UTC).UnixMilli())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,11 +215,11 @@ func TestAdmission(t *testing.T) {
 		hears(t, lm, lb)
 		start := time.Now()
 		var e *pnclient.BindError
-		for lm.Err() == nil && time.Since(start) < 25*time.Hour {
+		for lm.Err() == nil && time.Since(start) < time.Hour {
 			lm.SendRun([]byte("still here"), 0, 0)
 			time.Sleep(10 * time.Second)
 		}
-		if err := lm.Err(); !errors.As(err, &e) || e.Reason != wire.UnboundUnlisted || time.Since(start) < 23*time.Hour {
+		if err := lm.Err(); !errors.As(err, &e) || e.Reason != wire.UnboundUnlisted || time.Since(start) < 30*time.Minute {
 			t.Errorf("over %v after the start: %v", time.Since(start), err)
 		}
 		refused(m, b.id(), true)
@@ -425,6 +425,9 @@ func TestQuota(t *testing.T) {
 		isOver(t, lb)
 		if err := isOver(t, a.bind(pnclient.NewTag(), b.id(), true)); !errors.Is(err, pnclient.ErrTooMany) {
 			t.Errorf("bind after that: %v", err)
+		}
+		if testing.Short() {
+			return // a day takes long
 		}
 		// A day later there is more.
 		time.Sleep(24 * time.Hour)
