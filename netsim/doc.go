@@ -1,5 +1,5 @@
 // Package netsim is an in-process network: hosts, switches, routers, NATs, NAT64s
-// and firewalls joined by links with delay, jitter, loss, rate and MTU.
+// and firewalls joined by links with delay, jitter, loss, errors, rate, queue and MTU.
 //
 // A [Host] implements [underlay.Network], so the unmodified stack runs on it. It also
 // dials and listens as package net does, over an emulated TCP and UDP, for other stacks.
@@ -29,8 +29,8 @@
 //
 // # Determinism
 //
-// Loss and jitter are functions of (seed, link, flow, ordinal in the flow):
-// a packet more in one flow changes nothing for another, and the content of
+// Loss, jitter and all other chance are functions of (seed, link, flow, ordinal in
+// the flow): a packet more in one flow changes nothing for another, and the content of
 // packets, which holds fresh keys, never matters. Packets due at the same
 // instant move in the order of link, flow and sending, whichever goroutine
 // sent first. A link therefore propagates a packet first and makes its choices
@@ -38,13 +38,13 @@
 // ordered. On links without delay that order is lost. A flow is what RFC 6437
 // §1 calls one: protocol, source, destination, as seen on that link. So a link
 // keeps the order of a flow, and of what was sent at different instants, unless
-// jitter or a tamper function changes it.
+// jitter, reordering or a tamper function changes it. [Network.Hash] tells whether two
+// runs were the same, and docs/netsim/determinism.md what repeats and what does not.
 //
 // # What is not here
 //
-// No ICMP: what a router drops is dropped in silence, as so many do, but a
-// host learns what its own interface refuses. No fragmentation (DF is always
-// set). No zones: an IPv6 host that is to have a link-local address is given one
+// Of ICMP there are errors, but none of missing routes, and no echo. No fragmentation
+// (DF is always set). No zones: an IPv6 host that is to have a link-local address is given one
 // like any other. Multicast stays on its segment, and nobody asks for it (IGMP,
 // MLD): a [Switch] floods.
 package netsim
