@@ -88,6 +88,9 @@ func checkDevice(r *reader, n ast.Node, f *File, d *Device) error {
 	if d.NoServe && len(d.Serve) > 0 {
 		return r.errorAt(n, "", "it serves none, and something")
 	}
+	if d.OOD && d.Owner == "" {
+		return r.errorAt(n, "say whose by 'owner: …'", "it answers for its owner, and has none")
+	}
 	if d.Count > 0 && len(d.SNs) != 1 && len(f.SuperNodes) != 1 {
 		return r.errorAt(n, "say which by 'sns: …'", "light devices have one super node")
 	}

@@ -95,6 +95,7 @@ type Device struct {
 	Access string
 	// Owner is any name: devices of one owner are a zone. Empty: none.
 	Owner string
+	OOD   bool // it answers for its owner
 	// Visible is to whom SNs show its addresses: "everyone", "zone", "nobody"; empty:
 	// everyone.
 	Visible string

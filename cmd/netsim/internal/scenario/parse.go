@@ -316,6 +316,10 @@ var deviceKeys = []key[Device]{
 		d.Owner, err = r.name(n)
 		return err
 	}},
+	{name: "ood", form: "true, false", usage: "it answers for its owner", read: func(r *reader, n ast.Node, d *Device) (err error) {
+		d.OOD, err = r.truth(n)
+		return err
+	}},
 	{name: "visible", form: "everyone, zone, nobody", usage: "to whom super nodes may show its addresses (everyone)", read: func(r *reader, n ast.Node, d *Device) error {
 		i, err := r.choice(n, audience)
 		if err == nil {

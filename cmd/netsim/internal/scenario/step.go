@@ -141,6 +141,9 @@ func (s Step) Text() string {
 	case DoAdd, DoRemove:
 		return fmt.Sprintf("%s: %s %s", s.Do, s.Target, strings.Join(s.Addrs, ", "))
 	case DoLoad:
+		if s.Load.Kind == "register" {
+			return fmt.Sprintf("load: %s register", s.From)
+		}
 		return fmt.Sprintf("load: %s %s for %v", s.From, s.Load.Kind, s.For)
 	case DoSet:
 		return fmt.Sprintf("set: %s %s", s.Target, strings.Join(s.Changes, ", "))
