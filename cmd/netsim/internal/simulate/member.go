@@ -106,7 +106,6 @@ func (w *world) addDevice(d *scenario.Device) error {
 	object, err := identity.NewDevice(secret, desc, body)
 	if err == nil && owner != nil {
 		object, err = enrol(secret, object, owner)
-		x.config.Owner = owner.People
 	}
 	if err != nil {
 		return w.errorAt(d.Line, err)
@@ -252,6 +251,33 @@ func (w *world) owner(name string) (*identity.LocalPeople, error) {
 	o := &identity.LocalPeople{Secret: secret, People: p}
 	w.owners[name] = o
 	return o, nil
+}
+
+// nameOODs has the owners name the devices that answer for them, and gives the devices their
+// owners' objects.
+func (w *world) nameOODs() error {
+	for name, o := range w.owners {
+		body := o.People.Body()
+		for _, d := range w.file.Devices {
+			if d.OOD && d.Owner == name {
+				body.OODs = append(body.OODs, w.devices[d.Name].local.Device.ID())
+			}
+		}
+		if len(body.OODs) > 0 {
+			body.Updated = o.People.NextUpdate(time.Now())
+			p, err := o.People.Update(o.Secret, body)
+			if err != nil {
+				return fmt.Errorf("owner %s: %w", name, err)
+			}
+			o.People = p
+		}
+		for _, d := range w.devices {
+			if d.Owner == name {
+				d.config.Owner = o.People
+			}
+		}
+	}
+	return nil
 }
 
 // validity is how long the word of an owner counts: longer than any scenario.

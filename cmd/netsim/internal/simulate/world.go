@@ -126,7 +126,7 @@ func (w *world) draw() error {
 			return err
 		}
 	}
-	return nil
+	return w.nameOODs()
 }
 
 // connect draws a link.
