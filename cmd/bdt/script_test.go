@@ -13,22 +13,23 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(withSN{m}, map[string]func(){"bdt": main})
+	testscript.Main(withOthers{m}, map[string]func(){"bdt": main})
 }
 
-// withSN runs the tests with bdt-sn in the path: scripts need a super node.
-type withSN struct{ *testing.M }
+// withOthers runs the tests with bdt-sn and netsim in the path: scripts need a super node, and
+// the tour of the README shows both.
+type withOthers struct{ *testing.M }
 
-func (w withSN) Run() int {
-	dir, err := os.MkdirTemp("", "bdt-sn")
+func (w withOthers) Run() int {
+	dir, err := os.MkdirTemp("", "bdt")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "github.com/bdtnet/bdt/cmd/bdt-sn")
+	build := exec.Command("go", "build", "-o", dir+"/", "github.com/bdtnet/bdt/cmd/bdt-sn", "github.com/bdtnet/bdt/cmd/netsim")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build bdt-sn: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build bdt-sn and netsim: %v\n%s", err, out)
 		return 1
 	}
 	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))

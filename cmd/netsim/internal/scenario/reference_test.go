@@ -168,6 +168,8 @@ var notes = map[string]string{
 	"NATConfig.Mapping":            "of how much of the remote address a mapping depends (RFC 4787 §4.1)",
 	"NATConfig.Filtering":          "how much of the remote address must have been written to for a packet to be let in (RFC 4787 §5)",
 	"NATConfig.Ports":              "which external port a new mapping gets (RFC 4787 §4.2)",
+	"PortRange.Low":                "the first",
+	"PortRange.High":               "the last",
 	"LinkConfig.CorruptUndetected": "share of those errors that no checksum finds",
 }
 
