@@ -37,6 +37,7 @@ All that is random comes from a seed: what happened once can be had again.`,
 		newRun(),
 		newGrid(),
 		newInit(),
+		newPresets(),
 		newZones(),
 	)
 	return c

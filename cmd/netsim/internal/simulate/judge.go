@@ -28,6 +28,8 @@ func why(s *scenario.Step, o *scenario.Outcome) string {
 		return fmt.Sprintf("it failed with another error: %s", o.Err)
 	case e.Fails() && o.Err == "":
 		return fmt.Sprintf("it succeeded, by the path %s, and was expected to fail", o.Path)
+	case e.Fails() && e.Within > 0 && o.Took > e.Within:
+		return fmt.Sprintf("it took %v to fail", brief(o.Took))
 	case e.Fails():
 		return ""
 	case o.Err != "":
