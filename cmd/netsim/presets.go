@@ -34,7 +34,7 @@ scenario would write it. The first eight are those of the grid.`,
   netsim presets cgn
   netsim presets --json | jq -r .name`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completePresets,
+		ValidArgsFunction: completePreset,
 		RunE: func(c *cobra.Command, args []string) error {
 			list := netsim.Presets()
 			if len(args) > 0 {
@@ -60,16 +60,14 @@ scenario would write it. The first eight are those of the grid.`,
 	return c
 }
 
-// completePresets completes the name of a preset.
-func completePresets(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+
+// completePreset completes the name of a preset, which is the only argument.
+func completePreset(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var list []string
-	for _, p := range netsim.Presets() {
-		list = append(list, p.Name+"\t"+p.Summary)
-	}
-	return list, cobra.ShellCompDirectiveNoFileComp
+	list, directive := completePresets(c, args, word)
+	return list[1:], directive // without "all"
 }
 
 // showPresets shows presets to people.
