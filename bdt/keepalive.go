@@ -53,12 +53,15 @@ type learner struct {
 }
 
 func (l *learner) init(s *Stack) {
-	l.stack, l.again, l.due = s, make(chan struct{}, 1), soon()
+	l.stack, l.again, l.due = s, make(chan struct{}, 1), s.soon()
 }
 
 // soon returns a time at which the network, if it stays, may be asked. Devices that
 // came together do not ask together.
-func soon() time.Time { return time.Now().Add(learnDelay + jitter.N(learnDelay)) }
+func (s *Stack) soon() time.Time {
+	now, id := time.Now(), s.ID()
+	return now.Add(learnDelay + jitter.Of(learnDelay, now, id[:]))
+}
 
 // KeepAlive returns the time between the packets that keep this device's mappings at its
 // NAT: as configured, or as learned.
@@ -95,7 +98,7 @@ func (l *learner) run() {
 			return
 		}
 		if !s.Online() {
-			l.postpone(soon())
+			l.postpone(l.stack.soon())
 			continue
 		}
 		ctx, cancel := context.WithCancel(s.ctx)
@@ -127,7 +130,7 @@ func (l *learner) networkChanged() {
 		l.cancel()
 	}
 	l.mu.Unlock()
-	l.postpone(soon())
+	l.postpone(l.stack.soon())
 }
 
 // mappingMoved takes word that a mapping has changed though the network has not. If the NAT

@@ -62,8 +62,8 @@ func (m *mapper) run() {
 		m.turn = cancel
 		m.mu.Unlock()
 		m.ask(ctx)
-		pause := m.stack.KeepAlive() // which is for the mapping's sake, too
-		pause -= jitter.N(pause / 10)
+		id, pause := m.stack.ID(), m.stack.KeepAlive() // which is for the mapping's sake, too
+		pause -= jitter.Of(pause/10, time.Now(), id[:])
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -30,6 +30,7 @@ var (
 
 // A schedule says when to send what, and what to listen to. It does no I/O.
 type schedule struct {
+	self     identity.ID
 	began    time.Time // of the last burst of announcements
 	sent     int       // of this burst
 	announce time.Time // when the next is due
@@ -47,8 +48,8 @@ type seek struct {
 
 func (k *seek) due() time.Time { return k.began.Add(repeats[k.sent]) }
 
-func newSchedule(now time.Time) *schedule {
-	s := &schedule{seeks: make(map[identity.ID]*seek)}
+func newSchedule(self identity.ID, now time.Time) *schedule {
+	s := &schedule{self: self, seeks: make(map[identity.ID]*seek)}
 	s.queries = bucket{burst: queriesBurst, each: queriesEach}
 	s.answers = bucket{burst: answersBurst, each: answersEach}
 	s.startBurst(now)
@@ -99,7 +100,7 @@ func (s *schedule) poll(now time.Time) (announce bool, ids []identity.ID) {
 		if s.sent++; s.sent < len(burst) {
 			s.announce = s.began.Add(burst[s.sent])
 		} else {
-			s.announce = now.Add(announceEvery - announceEvery/10 + jitter.N(announceEvery/5))
+			s.announce = now.Add(announceEvery - announceEvery/10 + jitter.Of(announceEvery/5, now, s.self[:]))
 		}
 	}
 	for id, k := range s.seeks {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/bdtnet/bdt/identity"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -28,7 +30,7 @@ func run(s *schedule, from, to time.Duration) (announced []time.Duration, asked 
 }
 
 func TestAnnouncements(t *testing.T) {
-	s := newSchedule(start)
+	s := newSchedule(identity.ID{}, start)
 	got, _ := run(s, 0, 10*time.Minute)
 	if len(got) < 3+8 || len(got) > 3+12 {
 		t.Errorf("%d announcements in 10 minutes", len(got))
@@ -47,7 +49,7 @@ func TestAnnouncements(t *testing.T) {
 
 // TestChanges: a change begins a burst, but a thousand in a second begin two.
 func TestChanges(t *testing.T) {
-	s := newSchedule(start)
+	s := newSchedule(identity.ID{}, start)
 	run(s, 0, 10*time.Second)
 	total := 0
 	for i := range 1000 {
@@ -66,7 +68,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestSeeks(t *testing.T) {
-	s := newSchedule(start)
+	s := newSchedule(identity.ID{}, start)
 	for range 3 {
 		s.want(start, testID(1)) // once is enough
 	}
@@ -85,7 +87,7 @@ func TestSeeks(t *testing.T) {
 
 // TestSeeksBounded: whatever is wanted, the table and the rate hold.
 func TestSeeksBounded(t *testing.T) {
-	s := newSchedule(start)
+	s := newSchedule(identity.ID{}, start)
 	asked := 0
 	for i := range 10_000 {
 		now := start.Add(time.Duration(i) * time.Millisecond)

@@ -92,7 +92,7 @@ func Start(cfg Config) *Service {
 		wants:    make(chan identity.ID, maxSeeks),
 		changes:  make(chan struct{}, 1),
 		cancel:   cancel,
-		schedule: newSchedule(time.Now()),
+		schedule: newSchedule(cfg.ID, time.Now()),
 		segments: make(map[segmentKey]*segment),
 		sought:   make(map[identity.ID]tagKey),
 	}

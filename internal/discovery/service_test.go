@@ -212,7 +212,7 @@ func FuzzHear(f *testing.F) {
 				Found:  func(_ identity.ID, a netip.AddrPort) { check(a) },
 				Logger: slog.New(slog.DiscardHandler),
 			},
-			self: self, schedule: newSchedule(start), sought: map[identity.ID]tagKey{}, nets: nets,
+			self: self, schedule: newSchedule(identity.ID{}, start), sought: map[identity.ID]tagKey{}, nets: nets,
 		}
 		in := beacon{from: netip.MustParseAddrPort("192.168.7.9:26684"), n: len(b)}
 		copy(in.b[:], b)

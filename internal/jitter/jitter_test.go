@@ -1,6 +1,7 @@
 package jitter_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -42,6 +43,31 @@ func TestN(t *testing.T) {
 	}
 	if jitter.N(1) != 0 || jitter.N(math.MaxInt64) < 0 || jitter.Uint64() == jitter.Uint64() {
 		t.Error("wrong at an end")
+	}
+}
+
+// TestOf: uniform over time and over who waits, and of nothing else.
+func TestOf(t *testing.T) {
+	const n, count = 10, 10000
+	now := time.Unix(0, 0)
+	draws := map[string]func(i int) time.Duration{
+		"time": func(i int) time.Duration { return jitter.Of(n, now.Add(time.Duration(i)), []byte("a"), []byte("b")) },
+		"who":  func(i int) time.Duration { return jitter.Of(n, now, []byte("a"), fmt.Append(nil, i)) },
+	}
+	for name, draw := range draws {
+		var seen [n]int
+		for i := range count {
+			d := draw(i)
+			if again := draw(i); again != d {
+				t.Fatalf("%s: %v, then %v", name, d, again)
+			}
+			seen[d]++ // panics outside [0, n)
+		}
+		for d, k := range seen {
+			if math.Abs(float64(k)-count/n) > 5*30 {
+				t.Errorf("%s: %d is drawn %d times in %d", name, d, k, count)
+			}
+		}
 	}
 }
 

@@ -188,7 +188,7 @@ func (o *owner) step(ctx context.Context, now time.Time) {
 func (o *owner) fail(now time.Time, what string) {
 	o.stop()
 	wait := min(backoffMin<<min(o.failures, 6), backoffBase)
-	wait += jitter.N(wait / 2)
+	wait += o.jitter(wait/2, now)
 	o.failures++
 	o.backoff = now.Add(wait)
 	o.log.Debug("proxy node does not answer", "at", what, "retry", wait)
@@ -412,7 +412,14 @@ func (o *owner) stepBindings(now time.Time) {
 	}
 }
 
-// jittered returns an interval, more or less 10 % (spec §1).
-func jittered(d time.Duration) time.Duration {
-	return d - d/10 + jitter.N(d/5)
+// jittered returns an interval from now on, more or less 10 % (spec §1).
+func (o *owner) jittered(d time.Duration, now time.Time) time.Duration {
+	return d - d/10 + o.jitter(d/5, now)
+}
+
+// jitter returns a part of d that differs from device to device and from server to
+// server.
+func (o *owner) jitter(d time.Duration, now time.Time) time.Duration {
+	local := o.cfg.Local.ID()
+	return jitter.Of(d, now, local[:], o.cfg.Ref.ID[:])
 }

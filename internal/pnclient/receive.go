@@ -159,7 +159,7 @@ func (o *owner) receivePong(now time.Time, m wire.Pong) {
 	if interval <= 0 {
 		interval = keepAlive
 	}
-	o.nextPing = now.Add(jittered(interval))
+	o.nextPing = now.Add(o.jittered(interval, now))
 	if o.State() == Offline {
 		o.enter(Online)
 	}

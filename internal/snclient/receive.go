@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
-	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/wire"
 )
@@ -147,7 +146,7 @@ func (o *owner) receivePong(now time.Time, m wire.Pong) {
 	}
 	if o.ping.Active() {
 		o.ping.Stop()
-		o.nextPing = now.Add(jittered(o.pause()))
+		o.nextPing = now.Add(o.jittered(o.pause(), now))
 	}
 	if m.Reregister && !o.register.Active() && !o.move.Active() {
 		o.register.Start(now)
@@ -265,7 +264,7 @@ func (o *owner) receiveNotice(now time.Time, l link, m wire.Notice) {
 		if o.State() == Online && !o.draining {
 			o.draining = true
 			o.ping.Stop()
-			o.nextPing = now.Add(drainMin + jitter.N(drainSpread))
+			o.nextPing = now.Add(drainMin + o.jitter(drainSpread, now))
 		}
 	}
 }
