@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/socket":              {"underlay", "internal/wire"},
 	"internal/path":                {"internal/wire"},
 	"internal/stun":                {},
-	"internal/netcheck":            {"underlay", "internal/jitter", "internal/socket", "internal/stun"},
+	"internal/netcheck":            {"underlay", "internal/nat64", "internal/jitter", "internal/socket", "internal/stun"},
 	"internal/nat64":               {},
 	"internal/jitter":              {},
 	"internal/discovery":           {"identity", "underlay", "internal/jitter", "internal/wire"},

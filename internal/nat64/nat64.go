@@ -75,6 +75,21 @@ func Extract(p netip.Prefix, a netip.Addr) (netip.Addr, bool) {
 	return netip.AddrFrom4(v4), true
 }
 
+// Prefix returns the prefix by which the IPv6 address a stands for the IPv4 address v4: the most
+// usual, if several do.
+func Prefix(a, v4 netip.Addr) (netip.Prefix, bool) {
+	if !a.Is6() || a.Is4In6() {
+		return netip.Prefix{}, false
+	}
+	for _, bits := range lengths {
+		p := netip.PrefixFrom(a.WithZone(""), bits).Masked()
+		if got, ok := Extract(p, a.WithZone("")); ok && got == v4 {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
 // Find returns the prefixes that the addresses of DiscoveryName tell of, in the
 // order of the addresses and without repetition (RFC 7050 §3). An address in
 // which the sought one stands at two places tells nothing.

@@ -60,6 +60,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestPrefix(t *testing.T) {
+	v4 := ip("192.0.2.33")
+	for _, v := range vectors {
+		if got, ok := Prefix(ip(v.v6), v4); !ok || got != prefix(v.prefix) {
+			t.Errorf("%s stands for %v by %v, %t; want %s", v.v6, v4, got, ok, v.prefix)
+		}
+	}
+	for _, a := range []netip.Addr{ip("2001:db8::1"), ip("192.0.2.33"), ip("::ffff:192.0.2.33"), {}} {
+		if p, ok := Prefix(a, v4); ok {
+			t.Errorf("%v stands for %v by %v", a, v4, p)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	for _, v := range vectors {
 		var addrs []netip.Addr

@@ -233,7 +233,7 @@ func (f *family) tryHairpin(ctx context.Context, main target) tried {
 	var mapped [2]netip.AddrPort
 	for i := range socks {
 		var ok bool
-		if socks[i], mapped[i], ok = f.fresh(ctx, main); !ok || !main.mayName(mapped[i].Addr()) {
+		if socks[i], mapped[i], ok = f.fresh(ctx, main); !ok || !mayName(main.addr.Addr(), mapped[i].Addr()) {
 			return untried
 		}
 	}

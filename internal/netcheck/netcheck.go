@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/internal/jitter"
+	"github.com/bdtnet/bdt/internal/nat64"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/stun"
 	"github.com/bdtnet/bdt/underlay"
@@ -117,6 +118,23 @@ type target struct {
 	other    netip.AddrPort // another port and perhaps address of the server; zero: none
 }
 
+// setOther notes the other address that a server has told. One that is asked through a NAT64
+// tells an IPv4 address; what stands for that here follows from where it says that it was
+// asked itself.
+func (t *target) setOther(origin, other netip.AddrPort) {
+	t.other = other
+	if !other.IsValid() || other.Addr().IsUnspecified() || other.Addr().Is4() == t.addr.Addr().Is4() {
+		return
+	}
+	p, ok := nat64.Prefix(t.addr.Addr(), origin.Addr())
+	if !ok || !mayName(origin.Addr(), other.Addr()) {
+		return
+	}
+	if a, ok := nat64.Embed(p, other.Addr()); ok {
+		t.other = netip.AddrPortFrom(a, other.Port())
+	}
+}
+
 // secondPort returns the other port of the target's own address, zero if it has none.
 func (t *target) secondPort() netip.AddrPort {
 	if !t.other.IsValid() || t.other.Port() == t.addr.Port() {
@@ -128,13 +146,12 @@ func (t *target) secondPort() netip.AddrPort {
 // hasAddress2 reports whether the server has another address.
 func (t *target) hasAddress2() bool {
 	a := t.other.Addr()
-	return t.other.IsValid() && a != t.addr.Addr() && a.Is4() == t.addr.Addr().Is4() && t.mayName(a)
+	return t.other.IsValid() && a != t.addr.Addr() && a.Is4() == t.addr.Addr().Is4() && mayName(t.addr.Addr(), a)
 }
 
-// mayName reports whether to believe a server that an address is its own, or ours, so far as to
+// mayName reports whether to believe the server at own that an address is its own, or ours, so far as to
 // send to it: no server gets packets into a network that it is not in itself.
-func (t *target) mayName(a netip.Addr) bool {
-	own := t.addr.Addr()
+func mayName(own, a netip.Addr) bool {
 	switch {
 	case a.IsLoopback():
 		return own.IsLoopback()
@@ -249,7 +266,8 @@ func (f *family) survey(ctx context.Context, sock *socket.Socket, targets []targ
 				a, rtt, ok = f.desk.ask(ctx, q)
 			}
 			if ok && a.Refused == 0 {
-				t.rtt, t.observed, t.other = rtt, a.Mapped, a.Other
+				t.rtt, t.observed = rtt, a.Mapped
+				t.setOther(a.Origin, a.Other)
 			}
 		})
 	}
