@@ -186,6 +186,7 @@ func TestTimeExceeded(t *testing.T) {
 				t.Errorf("stats %v", f)
 			}
 			// An error about an error would never end.
+			got = nil
 			n.mu.Lock()
 			p := newPacket(Packet{Proto: ICMP, Src: netip.AddrPortFrom(a.conn.LocalAddr().Addr(), 0), Dst: netip.AddrPortFrom(z.Addr(), 0), HopLimit: 1,
 				ICMP: &ICMPMessage{Type: PortUnreachable, Quote: Quote{Src: z, Dst: a.conn.LocalAddr()}}})
@@ -193,7 +194,6 @@ func TestTimeExceeded(t *testing.T) {
 			r.la.up.send(p)
 			n.kick()
 			n.mu.Unlock()
-			got = nil
 			settle()
 			if len(got) != 2 || got[0].Fate != Sent || got[1].Fate != DropTTL {
 				t.Errorf("about an error: %v", got)
@@ -304,4 +304,61 @@ func TestTCPRefusedByICMP(t *testing.T) {
 			t.Errorf("sent %v, heard %v", up, r.a.Stats())
 		}
 	})
+}
+
+// TestErrorsOfANAT: the box tells of its own links, to either side, with the addresses
+// that each side knows, and of hops that are used up.
+func TestErrorsOfANAT(t *testing.T) {
+	type link struct{ wan, lan LinkConfig }
+	narrow := LinkConfig{MTU: 1000}
+	for name, links := range map[string]link{"outwards": {wan: narrow}, "inwards": {lan: narrow}} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, n *Network) {
+				core, nat, a, z := n.Router("core"), n.NAT("nat", Symmetric), n.Host("a"), n.Host("z")
+				// The ends of the narrow link know it: only what the other side sends is too big.
+				inner := n.Router("inner")
+				Must(n.Connect(z, core, LinkConfig{}, "203.0.113.1"))
+				Must(n.Connect(nat, core, links.wan, "198.51.100.7"))
+				Must(n.Connect(inner, nat, links.lan, "198.18.0.0/24"))
+				Must(n.Connect(a, inner, LinkConfig{}, "198.18.0.2/24"))
+				pa, pz := listen(t, a, "0.0.0.0:5000"), listen(t, z, "0.0.0.0:7")
+				pa.send(addr("203.0.113.1:7"), "open")
+				outer := pz.want("open").Addr
+				got := icmp(n)
+				big := strings.Repeat("x", 1100)
+				if name == "outwards" {
+					pa.send(addr("203.0.113.1:7"), big)
+					pz.wantNone()
+					if mtu := a.knows("203.0.113.1"); mtu != 1000 {
+						t.Errorf("path MTU is %d: %v", mtu, *got)
+					}
+				} else {
+					pz.send(outer, big)
+					pa.wantNone()
+					if mtu := z.knows("198.51.100.7"); mtu != 1000 {
+						t.Errorf("path MTU is %d: %v", mtu, *got)
+					}
+					if s := strings.Join(*got, "\n"); strings.Contains(s, "198.18.") {
+						t.Errorf("what is behind the NAT shows: %s", s)
+					}
+				}
+				// Two hops to the NAT from either side: it is the one to tell.
+				for _, c := range []struct {
+					from *peer
+					to   netip.AddrPort
+					h    *Host
+				}{{pa, addr("203.0.113.1:7"), a}, {pz, outer, z}} {
+					*got = nil
+					c.from.write(underlay.Datagram{Addr: c.to, Data: []byte("x"), HopLimit: 2})
+					settle()
+					if s := strings.Join(*got, "\n"); !strings.Contains(s, "nat sent: icmp") || !strings.Contains(s, c.h.Name()+" delivered: icmp") {
+						t.Errorf("of the hops: %q", s)
+					}
+				}
+				if down := nat.Stats().Packets[DropTTL]; down != 2 {
+					t.Errorf("%d without hops", down)
+				}
+			})
+		})
+	}
 }
