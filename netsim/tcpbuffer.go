@@ -1,6 +1,9 @@
 package netsim
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // before reports whether sequence number a is before b (RFC 9293 §3.4).
 func before(a, b uint32) bool { return int32(a-b) < 0 }
@@ -13,38 +16,75 @@ func later(a, b uint32) uint32 {
 	return a
 }
 
-// A byteQueue is bytes that are added at the end and taken at the front.
+// A byteQueue is bytes that are added at the end and taken at the front. What it holds
+// is in chunks, so that it never moves and memory follows what there is.
 type byteQueue struct {
-	b   []byte
-	off int // what is before it has been taken
+	chunks []*chunk
+	head   int    // what is before it, in the first chunk, has been taken
+	size   int    // from there on
+	joined []byte // for bytes that lie in several chunks
 }
 
-func (q *byteQueue) len() int { return len(q.b) - q.off }
+type chunk [16 << 10]byte
+
+var chunkPool = sync.Pool{New: func() any { return new(chunk) }}
+
+func (q *byteQueue) len() int { return q.size }
 
 func (q *byteQueue) add(b []byte) {
-	if q.off > len(q.b)/2 && len(q.b)+len(b) > cap(q.b) {
-		q.b = q.b[:copy(q.b, q.b[q.off:])]
-		q.off = 0
+	for len(b) > 0 {
+		end := q.head + q.size
+		if end == len(q.chunks)*len(chunk{}) {
+			q.chunks = append(q.chunks, chunkPool.Get().(*chunk))
+		}
+		k := copy(q.chunks[end/len(chunk{})][end%len(chunk{}):], b)
+		q.size += k
+		b = b[k:]
 	}
-	q.b = append(q.b, b...)
 }
 
 // at returns up to n bytes from an offset on. They stay in the queue, and are valid
-// until it changes.
+// until its next call.
 func (q *byteQueue) at(offset, n int) []byte {
-	b := q.b[q.off+offset:]
-	return b[:min(n, len(b))]
+	if n = min(n, q.size-offset); n <= 0 {
+		return nil
+	}
+	at := q.head + offset
+	b := q.chunks[at/len(chunk{})][at%len(chunk{}):]
+	if len(b) >= n {
+		return b[:n]
+	}
+	q.joined = append(q.joined[:0], b...)
+	for i := at/len(chunk{}) + 1; len(q.joined) < n; i++ {
+		q.joined = append(q.joined, q.chunks[i][:min(n-len(q.joined), len(chunk{}))]...)
+	}
+	return q.joined
 }
 
 // take removes n bytes.
 func (q *byteQueue) take(n int) {
-	q.off += n
-	if q.off == len(q.b) {
-		q.b, q.off = q.b[:0], 0
-		if cap(q.b) > 256<<10 {
-			q.b = nil // an idle connection keeps little
-		}
+	q.head, q.size = q.head+n, q.size-n
+	done := q.head / len(chunk{})
+	if q.size == 0 {
+		done = len(q.chunks)
 	}
+	for _, c := range q.chunks[:done] {
+		chunkPool.Put(c)
+	}
+	q.chunks = slices.Delete(q.chunks, 0, done)
+	if q.head -= done * len(chunk{}); q.size == 0 {
+		q.head = 0
+	}
+}
+
+// read moves bytes from the front to b.
+func (q *byteQueue) read(b []byte) (n int) {
+	for n < len(b) && q.size > 0 {
+		k := copy(b[n:], q.chunks[0][q.head:min(len(chunk{}), q.head+q.size)])
+		q.take(k)
+		n += k
+	}
+	return n
 }
 
 // A span is received data from a sequence number on.

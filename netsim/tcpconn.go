@@ -107,8 +107,7 @@ func (c *TCPConn) Read(b []byte) (int, error) {
 // read takes data from the receive buffer, and has the peer told if it waits for that.
 func (c *TCPConn) read(b []byte) int {
 	r := &c.rx
-	k := copy(b, r.buf.at(0, len(b)))
-	r.buf.take(k)
+	k := r.buf.read(b)
 	left := r.edge - r.nxt
 	room := uint32(max(0, r.limit-r.buf.len()))
 	// As Linux: when what can be told is twice what was.

@@ -117,6 +117,48 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// TestByteQueue: it gives what was added, in order, whatever the pieces.
+func TestByteQueue(t *testing.T) {
+	want := noise(300_000)
+	var q byteQueue
+	added, taken := 0, 0
+	for i := uint64(0); taken < len(want); i++ {
+		size := int(mix(i) % 40_000)
+		switch mix(i, 1) % 4 {
+		case 0, 1:
+			size = min(size, len(want)-added)
+			q.add(want[added : added+size])
+			added += size
+		case 2:
+			b := make([]byte, size)
+			k := q.read(b)
+			if !bytes.Equal(b[:k], want[taken:taken+k]) || k != min(size, added-taken) {
+				t.Fatalf("read %d bytes at %d, of %d, that are not those added", k, taken, added-taken)
+			}
+			taken += k
+		default:
+			k := min(size, added-taken)
+			q.take(k)
+			taken += k
+		}
+		if q.len() != added-taken {
+			t.Fatalf("%d bytes, want %d", q.len(), added-taken)
+		}
+		if offset := int(mix(i, 2) % 40_000); offset <= q.len() {
+			b := q.at(offset, size)
+			if !bytes.Equal(b, want[taken+offset:min(taken+offset+size, added)]) {
+				t.Fatalf("at %d: not what was added", offset)
+			}
+		}
+		if most := q.len()/len(chunk{}) + 2; len(q.chunks) > most {
+			t.Fatalf("%d chunks for %d bytes", len(q.chunks), q.len())
+		}
+	}
+	if len(q.chunks) > 0 || q.head != 0 {
+		t.Errorf("empty, it keeps %d chunks", len(q.chunks))
+	}
+}
+
 // TestTCPOptions: they are on the wire as the RFCs have them.
 func TestTCPOptions(t *testing.T) {
 	for _, c := range []struct {
