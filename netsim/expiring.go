@@ -10,7 +10,13 @@ type expiring[K comparable, V any] struct {
 	limit   int
 	expired func(V) // called with each value that expires, may be nil
 	entries map[K]*entry[K, V]
-	rings   map[time.Duration]*entry[K, V] // by life: a sentinel, whose next is the oldest, prev the newest
+	rings   []*ring[K, V] // one for each life
+}
+
+// ring is the entries of a life: last is a sentinel, whose next is the oldest, prev the newest.
+type ring[K comparable, V any] struct {
+	life time.Duration
+	last entry[K, V]
 }
 
 type entry[K comparable, V any] struct {
@@ -22,15 +28,14 @@ type entry[K comparable, V any] struct {
 
 func newExpiring[K comparable, V any](life time.Duration, limit int, expired func(V)) *expiring[K, V] {
 	return &expiring[K, V]{
-		life: life, limit: limit, expired: expired,
-		entries: make(map[K]*entry[K, V]), rings: make(map[time.Duration]*entry[K, V]),
+		life: life, limit: limit, expired: expired, entries: make(map[K]*entry[K, V]),
 	}
 }
 
 // expire removes what was not touched for its life before now.
 func (x *expiring[K, V]) expire(now time.Duration) {
-	for life, ring := range x.rings {
-		for e := ring.next; e != ring && now-e.touched >= life; e = ring.next {
+	for _, r := range x.rings {
+		for e := r.last.next; e != &r.last && now-e.touched >= r.life; e = r.last.next {
 			x.remove(e)
 		}
 	}
@@ -81,16 +86,24 @@ func (x *expiring[K, V]) putFor(k K, v V, now, life time.Duration) bool {
 		e = &entry[K, V]{key: k}
 		x.entries[k] = e
 	}
-	ring := x.rings[life]
-	if ring == nil {
-		ring = new(entry[K, V])
-		ring.prev, ring.next = ring, ring
-		x.rings[life] = ring
-	}
+	last := x.ring(life)
 	e.value, e.touched = v, now
-	e.prev, e.next = ring.prev, ring
+	e.prev, e.next = last.prev, last
 	e.prev.next, e.next.prev = e, e
 	return true
+}
+
+// ring returns the sentinel of the entries of a life.
+func (x *expiring[K, V]) ring(life time.Duration) *entry[K, V] {
+	for _, r := range x.rings {
+		if r.life == life {
+			return &r.last
+		}
+	}
+	r := &ring[K, V]{life: life}
+	r.last.prev, r.last.next = &r.last, &r.last
+	x.rings = append(x.rings, r)
+	return &r.last
 }
 
 func (e *entry[K, V]) unlink() {
