@@ -48,6 +48,37 @@ func TestBlockUDP(t *testing.T) {
 	}
 }
 
+// What a box does not let pass, it does not turn around either.
+func TestBlockedHairpin(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  NATConfig
+		in   bool
+	}{
+		{"free", NATConfig{}, true},
+		{"no UDP", NATConfig{BlockUDP: true}, false},
+		{"other ports only", NATConfig{AllowPorts: [4]uint16{443}}, false},
+		{"its port", NATConfig{AllowPorts: [4]uint16{443, 6000}}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, n *Network) {
+				cfg := c.cfg
+				cfg.Hairpin = true
+				x := newBehind(n, cfg)
+				a, b := listen(t, x.a, "0.0.0.0:5000"), listen(t, x.b, "0.0.0.0:6000")
+				b.send(addr(s1Addr+":443"), "to have a mapping")
+				settle()
+				a.send(addr(natAddr+":6000"), "around")
+				if c.in {
+					b.want("around")
+				} else {
+					b.wantNone()
+				}
+			})
+		})
+	}
+}
+
 // Only the ports that are allowed can be reached, of either protocol; what comes back passes.
 func TestAllowPorts(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {

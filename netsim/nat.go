@@ -130,6 +130,8 @@ type NAT struct {
 	pinholes *expiring[endpoints, pinhole]  // outer endpoint and the remotes let in
 	stolen   *expiring[endpoints, struct{}] // outer endpoint and the remote that took it
 	lastPort uint16                         // SequentialPort: the last that was given out
+	used     [ICMP]int                      // ports of the range that mappings have, by protocol
+	taken    int                            // ports of the range that others have, 0 until it matters
 	resets   uint64                         // how often it was reset
 	policers [2]policer                     // of UDP: up, down
 }
@@ -141,9 +143,7 @@ func (n *Network) NAT(name string, cfg NATConfig) *NAT {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := &NAT{base: n.newBase(name), cfg: cfg, broken: err, byOuter: make(map[endpoint]*mapping)}
-	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, func(m *mapping) {
-		delete(t.byOuter, endpoint{m.proto, m.outer})
-	})
+	t.mappings = newExpiring[endpoints](cfg.Timeout, cfg.MaxMappings, t.release)
 	t.pinholes = newExpiring[endpoints, pinhole](cfg.Timeout, cfg.MaxMappings, nil)
 	t.stolen = newExpiring[endpoints, struct{}](stealTimeout, cfg.MaxMappings, nil)
 	t.firstPort()
@@ -248,7 +248,11 @@ func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 	case p.HopLimit <= 1:
 		t.expire(p, in)
 	default:
-		if f, ok := t.outward(p); !ok {
+		f, ok := t.police(p, true)
+		if ok {
+			f, ok = t.outward(p)
+		}
+		if !ok {
 			t.drop(f, p, in)
 			return
 		}
@@ -263,6 +267,7 @@ func (t *NAT) Reset() {
 	t.net.mu.Lock()
 	defer t.net.mu.Unlock()
 	t.resets++
+	t.taken = 0
 	t.firstPort()
 	t.mappings.clear()
 	t.pinholes.clear()

@@ -55,23 +55,82 @@ func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.Addr
 	case RandomPort:
 		num = t.draw(proto, inner, remote)
 	case SequentialPort:
-		step = t.cfg.PortStep
+		step = t.cfg.PortStep % r.size()
 		num = t.nextPort()
 	}
-	for range r.size() + 1 {
-		if outer := netip.AddrPortFrom(t.external, num); t.isFree(proto, outer, inner, remote) {
+	if outer := netip.AddrPortFrom(t.external, num); !r.contains(num) {
+		if t.isFree(proto, outer, inner, remote) {
+			return outer, true
+		}
+		num = r.Low // after a well-known one
+	}
+	if t.exhausted(proto) {
+		return netip.AddrPort{}, false
+	}
+	lap := r.size() / gcd(r.size(), step) // steps until it is back where it began
+	for i := range r.size() {
+		at := r.at(int(num) - int(r.Low) + i*step + i/lap) // once around it goes on beside
+		if outer := netip.AddrPortFrom(t.external, at); t.isFree(proto, outer, inner, remote) {
 			if t.cfg.Ports == SequentialPort {
-				t.lastPort = num
+				t.lastPort = at
 			}
 			return outer, true
 		}
-		if !r.contains(num) {
-			num = r.Low // after a well-known one
-			continue
-		}
-		num = r.at(int(num) - int(r.Low) + step)
 	}
+	t.countTaken()
 	return netip.AddrPort{}, false
+}
+
+// occupy notes that the external endpoint of m is not free.
+func (t *NAT) occupy(m *mapping) {
+	t.byOuter[endpoint{m.proto, m.outer}] = m
+	if t.inRange(m) {
+		t.used[m.proto]++
+	}
+}
+
+// release notes that it is again.
+func (t *NAT) release(m *mapping) {
+	delete(t.byOuter, endpoint{m.proto, m.outer})
+	if t.inRange(m) {
+		t.used[m.proto]--
+	}
+}
+
+// inRange reports whether m has one of the ports that there are to give out.
+func (t *NAT) inRange(m *mapping) bool {
+	return m.outer.Addr() == t.external && t.cfg.PortRange.contains(m.outer.Port())
+}
+
+// exhausted reports whether a search for a free port would be in vain: a flood of packets
+// that get none is not to cost a search each.
+func (t *NAT) exhausted(proto Protocol) bool {
+	return t.used[proto]+t.taken >= t.cfg.PortRange.size()
+}
+
+// countTaken counts the ports that others have.
+func (t *NAT) countTaken() {
+	if t.cfg.PortsTaken == 0 || t.taken > 0 {
+		return
+	}
+	for i := range t.cfg.PortRange.size() {
+		if t.isTaken(t.cfg.PortRange.at(i)) {
+			t.taken++
+		}
+	}
+}
+
+// isTaken reports whether another subscriber has the external port.
+func (t *NAT) isTaken(port uint16) bool {
+	return t.cfg.PortsTaken > 0 && unit(mix(t.net.cfg.Seed, t.id, t.resets, drawTaken, uint64(port))) < t.cfg.PortsTaken
+}
+
+// gcd is Euclid's, of n > 0 and any m.
+func gcd(n, m int) int {
+	for m != 0 {
+		n, m = m, n%m
+	}
+	return max(n, -n)
 }
 
 // isFree reports whether a new mapping of inner towards remote may be at outer.
@@ -83,7 +142,7 @@ func (t *NAT) isFree(proto Protocol, outer, inner, remote netip.AddrPort) bool {
 	if t.cfg.Ports == RandomPort && num == inner.Port() {
 		return false
 	}
-	if t.cfg.PortsTaken > 0 && unit(mix(t.net.cfg.Seed, t.id, t.resets, drawTaken, uint64(num))) < t.cfg.PortsTaken {
+	if t.isTaken(num) {
 		return false
 	}
 	_, stolen := t.stolen.get(endpoints{proto, outer, remote}, t.net.at)

@@ -26,9 +26,12 @@ func TestSequentialPort(t *testing.T) {
 		want []uint16 // after the first
 	}{
 		{NATConfig{PortRange: PortRange{5000, 5009}}, []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9}},
-		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: 2}, []uint16{2, 4, 6, 8}},
+		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: 2}, []uint16{2, 4, 6, 8, 1, 3, 5, 7, 9}}, // once around, those between
 		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: -1}, []uint16{9, 8, 7, 6}},
 		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: 13}, []uint16{3, 6, 9, 2}},
+		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: 20}, []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: -5}, []uint16{5, 1, 6, 2, 7, 3, 8, 4, 9}},
+		{NATConfig{PortRange: PortRange{5000, 5009}, PortStep: math.MinInt}, []uint16{2}},
 	} {
 		t.Run(fmt.Sprintf("step %d", c.cfg.PortStep), func(t *testing.T) {
 			simulate(t, func(t *testing.T, n *Network) {
@@ -210,4 +213,123 @@ func TestFloodOfAFullNAT(t *testing.T) {
 			t.Errorf("after the timeout %d dropped, %d ports", got, len(x.nat.byOuter))
 		}
 	})
+}
+
+// Hosts and other subscribers contend for the ports of a range to the last one, which is given
+// out whatever the policy; nothing searches for one more until one is free again.
+func TestLastPort(t *testing.T) {
+	r := PortRange{20480, 20543}
+	for _, cfg := range []NATConfig{
+		{Ports: PreservePort},
+		{Ports: RandomPort},
+		{Ports: SequentialPort},
+		{Ports: SequentialPort, PortStep: 16, Contention: 5},
+	} {
+		t.Run(fmt.Sprintf("policy %d step %d", cfg.Ports, cfg.PortStep), func(t *testing.T) {
+			simulate(t, func(t *testing.T, n *Network) {
+				cfg.Mapping, cfg.PortRange, cfg.PortsTaken = AddressAndPortDependent, r, 0.5
+				x := newBehind(n, cfg)
+				free := 0
+				for i := range r.size() {
+					if !x.nat.isTaken(r.at(i)) {
+						free++
+					}
+				}
+				if free < 16 || free > 48 {
+					t.Fatalf("%d of 64 ports are free", free)
+				}
+				flood := func(host *Host, first int) {
+					from := listen(t, host, "0.0.0.0:5000")
+					for i := range r.size() {
+						from.send(addr(fmt.Sprintf("%s:%d", s1Addr, first+i)), "x")
+					}
+					settle()
+				}
+				flood(x.a, 1)
+				flood(x.b, 1001)
+				wantDropped := uint64(2*r.size() - free)
+				if got := x.nat.Stats().Packets[DropFull]; got != wantDropped || len(x.nat.byOuter) != free || x.nat.used[UDP] != free {
+					t.Errorf("%d dropped, want %d; %d ports are in use, %d by count, of %d", got, wantDropped, len(x.nat.byOuter), x.nat.used[UDP], free)
+				}
+				if !x.nat.exhausted(UDP) || x.nat.taken != r.size()-free {
+					t.Errorf("it goes on searching: %d in use, %d taken", x.nat.used[UDP], x.nat.taken)
+				}
+				time.Sleep(defaultTimeout)
+				c := listen(t, x.a, "0.0.0.0:5001")
+				c.send(addr(s1Addr+":1"), "x")
+				settle()
+				if got := x.nat.Stats().Packets[DropFull]; got != wantDropped || x.nat.used[UDP] != 1 {
+					t.Errorf("after the timeout %d dropped, %d ports in use", got-wantDropped, x.nat.used[UDP])
+				}
+				x.nat.Reset()
+				if x.nat.used[UDP] != 0 || x.nat.exhausted(UDP) {
+					t.Errorf("after a reset %d ports are in use", x.nat.used[UDP])
+				}
+			})
+		})
+	}
+}
+
+// A flood of packets that nobody has asked for takes no port, mapping or pinhole, and no more
+// entries than the table has, for 30 s, where the NAT tracks them; those who are behind it
+// lose their port towards such a sender alone.
+func TestFloodOfUnsolicitedPackets(t *testing.T) {
+	const limit, num = 100, 5000
+	for _, steal := range []bool{false, true} {
+		t.Run(fmt.Sprint(steal), func(t *testing.T) {
+			simulate(t, func(t *testing.T, n *Network) {
+				cfg := PortRestricted
+				cfg.StealPorts, cfg.MaxMappings = steal, limit
+				x := newBehind(n, cfg)
+				s2 := listen(t, x.s2, s2Addr+":1")
+				a := listen(t, x.a, "0.0.0.0:5000")
+				a.send(s2.conn.LocalAddr(), "before")
+				preserved := s2.want("before").Addr
+				flood := func(from, to int) {
+					n.mu.Lock()
+					n.at = n.now()
+					for i := from; i < to; i++ {
+						x.s1.ifaces[0].out.send(newPacket(Packet{
+							Src: addr(fmt.Sprintf("%s:%d", s1Addr, 1+i)), Dst: preserved, HopLimit: 64,
+						}))
+					}
+					n.kick()
+					n.mu.Unlock()
+					settle()
+				}
+				flood(0, limit)
+				flood(limit, num)
+				wantStolen := 0
+				if steal {
+					wantStolen = limit
+				}
+				if m, h, st := len(x.nat.mappings.entries), len(x.nat.pinholes.entries), len(x.nat.stolen.entries); m != 1 || h != 1 || st != wantStolen {
+					t.Errorf("%d mappings, %d pinholes, %d stolen ports, want 1, 1 and %d", m, h, st, wantStolen)
+				}
+				if got := x.nat.Stats().Packets[DropFilter]; got != num {
+					t.Errorf("%d dropped, want %d", got, num)
+				}
+				s2.send(preserved, "is let in as before")
+				a.want("is let in as before")
+				for _, c := range []struct {
+					port   string
+					stolen bool
+				}{{":1", steal}, {":4000", false}} { // found the table full
+					s := listen(t, x.s1, s1Addr+c.port)
+					a.send(s.conn.LocalAddr(), "x")
+					if got := s.want("x").Addr; (got != preserved) != c.stolen {
+						t.Errorf("towards port %s seen at %v", c.port, got)
+					}
+				}
+				time.Sleep(stealTimeout)
+				n.mu.Lock()
+				n.at = n.now()
+				x.nat.stolen.expire(n.at)
+				n.mu.Unlock()
+				if left := len(x.nat.stolen.entries); left != 0 {
+					t.Errorf("%d stolen ports after 30 s", left)
+				}
+			})
+		})
+	}
 }

@@ -72,7 +72,8 @@ func (t *NAT) outward(p *packet) (Fate, bool) {
 		return DropFilter, t.errorOut(p)
 	}
 	key, m := t.find(p.Proto, p.Src, p.Dst)
-	if m == nil {
+	isNew := m == nil
+	if isNew {
 		if len(t.mappings.entries) >= t.cfg.MaxMappings {
 			return DropFull, false // without a search for a port
 		}
@@ -85,7 +86,9 @@ func (t *NAT) outward(p *packet) (Fate, bool) {
 	if !t.refresh(m) {
 		return DropFull, false
 	}
-	t.byOuter[endpoint{p.Proto, m.outer}] = m
+	if isNew {
+		t.occupy(m)
+	}
 	hole := endpoints{p.Proto, m.outer, t.cfg.Filtering.reduce(p.Dst)}
 	h, _ := t.pinholes.get(hole, t.net.at)
 	h = h.see(p)
