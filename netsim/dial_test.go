@@ -99,6 +99,14 @@ func TestDialSelf(t *testing.T) {
 			}
 			c.Close()
 		}
+		// One port, alone: both ends are one, which hears itself.
+		self := Must(l.a.DialFrom(t.Context(), "tcp", addr("127.0.0.1:5000"), "127.0.0.1:5000"))
+		self.Write([]byte("echo"))
+		b := make([]byte, 8)
+		if k, err := self.Read(b); err != nil || string(b[:k]) != "echo" {
+			t.Errorf("to itself: %q, %v", b[:k], err)
+		}
+		self.Close()
 		only := Must(l.a.Listen("tcp", "127.0.0.1:0"))
 		if _, err := l.a.DialContext(t.Context(), "tcp4", only.Addr().String()); err != nil {
 			t.Error(err)
