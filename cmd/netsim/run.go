@@ -137,7 +137,10 @@ func simulateOnce(c *cobra.Command, f *scenario.File, seed uint64, m *meter) (*s
 		return err
 	})
 	var wrong *scenario.Error
-	if errors.As(err, &wrong) {
+	switch {
+	case c.Context().Err() != nil:
+		return nil, command.Advise(fmt.Errorf("stopped before the end: %w", context.Cause(c.Context())), "run it again: nothing is kept of a run")
+	case errors.As(err, &wrong):
 		return nil, adviseScenario(err)
 	}
 	return r, err

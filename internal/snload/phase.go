@@ -181,6 +181,10 @@ func (l *Load) Call(ctx context.Context, d time.Duration, atOnce int, p Progress
 	return ph
 }
 
+// failPause follows a failure: what fails at once would be tried without end, in which
+// virtual time does not pass.
+const failPause = time.Millisecond
+
 // during does something with random devices for a while. What is under way at
 // the end is waited for.
 func (l *Load) during(ctx context.Context, d time.Duration, atOnce int, p Progress, f func(context.Context, *device) (time.Duration, error)) Phase {
@@ -193,6 +197,9 @@ func (l *Load) during(ctx context.Context, d time.Duration, atOnce int, p Progre
 				took, err := f(ctx, l.devices[rand.IntN(len(l.devices))])
 				if ctx.Err() == nil { // what was broken off is neither
 					t.add(took, err)
+				}
+				if err != nil {
+					pause(ctx, failPause)
 				}
 			}
 		})

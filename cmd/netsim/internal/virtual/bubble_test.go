@@ -57,6 +57,9 @@ func TestRunLeavesSomething(t *testing.T) {
 // A function that waits for nothing is found, after a virtual week, whether or not it heeds its
 // context.
 func TestRunWaitsForever(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a week takes the race detector 15 s")
+	}
 	err := virtual.Run(virtual.Context(t), "case 7", func(ctx context.Context) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
