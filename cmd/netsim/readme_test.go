@@ -21,6 +21,15 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pages, err := filepath.Glob("../../docs/netsim/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" && !strings.Contains(string(readme), "]("+name+")") {
+			t.Errorf("docs/netsim/README.md does not list %s", name)
+		}
+	}
 	dir, commands := t.TempDir(), 0
 	for _, b := range regexp.MustCompile("(?ms)^```(console|yaml)\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
 		if b[1] == "yaml" {

@@ -37,7 +37,7 @@ func TestSamples(t *testing.T) {
 			if strings.HasPrefix(path, sampleDir) && !strings.Contains(string(readme), "samples/"+filepath.Base(path)) {
 				t.Errorf("docs/netsim/README.md does not tell of it")
 			}
-			const light = 500
+			const light = 200
 			for i := range f.Devices {
 				f.Devices[i].Count = min(f.Devices[i].Count, light)
 			}
