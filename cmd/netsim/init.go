@@ -58,12 +58,12 @@ func writeNew(path string, text []byte) error {
 	if errors.Is(err, fs.ErrExist) {
 		return command.Advise(fmt.Errorf("there is a file %s already", path), "name another: netsim init FILE")
 	}
-	if err != nil {
-		return fmt.Errorf("write sample: %w", err)
+	if err == nil {
+		_, err = f.Write(text)
+		err = errors.Join(err, f.Close())
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write sample: %w", err)
+	if err != nil {
+		return command.Advise(fmt.Errorf("write sample: %w", err), "name a file that can be written: netsim init FILE")
 	}
 	return nil
 }

@@ -60,7 +60,6 @@ scenario would write it. The first eight are those of the grid.`,
 	return c
 }
 
-
 // completePreset completes the name of a preset, which is the only argument.
 func completePreset(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {

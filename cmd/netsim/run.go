@@ -92,8 +92,11 @@ func adviseScenario(err error) error {
 
 // run is netsim run.
 func (o *runner) run(c *cobra.Command, path string) error {
-	if o.repeat < 1 {
+	switch {
+	case o.repeat < 1:
 		return command.Usagef("--repeat %d: once at least", o.repeat)
+	case c.Flags().Changed("seed") && o.seed == 0:
+		return command.Usagef("--seed 0: seeds are numbers from 1 on")
 	}
 	f, err := loadScenario(path)
 	if err != nil {

@@ -80,7 +80,10 @@ func (o *zonesCommand) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if o.port < 0 || o.port+len(f.Devices) > 1<<16 {
+	if o.port < 0 {
+		return command.Usagef("--port %d: ports are from 0 on", o.port)
+	}
+	if o.port+len(f.Devices) > 1<<16 {
 		return command.Usagef("--port %d: the ports of %d devices end at 65535", o.port, len(f.Devices))
 	}
 	ctx := c.Context()

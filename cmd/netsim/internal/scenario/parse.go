@@ -41,8 +41,8 @@ var fileKeys = []key[File]{
 		f.Name, err = r.text(n)
 		return err
 	}},
-	{name: "seed", form: "number", usage: "decides all that is random in the network (1); --seed comes before it", read: func(r *reader, n ast.Node, f *File) error {
-		v, err := r.integer(n, 0, 1<<63-1)
+	{name: "seed", form: "number from 1 on", usage: "decides all that is random in the network (1); --seed comes before it", read: func(r *reader, n ast.Node, f *File) error {
+		v, err := r.integer(n, 1, 1<<63-1)
 		f.Seed = uint64(v)
 		return err
 	}},
