@@ -118,7 +118,8 @@ func BenchmarkPackets(b *testing.B) {
 		link LinkConfig
 	}{
 		{"delay", LinkConfig{Delay: time.Millisecond}},
-		{"loss", LinkConfig{Delay: time.Millisecond, Jitter: time.Millisecond, Loss: 0.001}},
+		{"loss", LinkConfig{Delay: time.Millisecond, Loss: 0.001, Burst: &GilbertElliott{P: 0.001, R: 0.5, LossBad: 0.1}, Duplicate: 0.001, Corrupt: 0.001}},
+		{"jitter", LinkConfig{Delay: time.Millisecond, Jitter: time.Millisecond}},
 		{"rate", LinkConfig{Delay: time.Millisecond, Rate: 10e9, CoDel: true}},
 		{"all", LinkConfig{Delay: time.Millisecond, Rate: 10e9, CoDel: true, Jitter: time.Microsecond, Loss: 0.001,
 			Burst: &GilbertElliott{P: 0.001, R: 0.5, LossBad: 0.1}, Reorder: 0.001, Duplicate: 0.001, Corrupt: 0.001}},
