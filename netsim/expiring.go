@@ -11,6 +11,7 @@ type expiring[K comparable, V any] struct {
 	expired func(V) // called with each value that expires, may be nil
 	entries map[K]*entry[K, V]
 	rings   []*ring[K, V] // one for each life
+	last    *entry[K, V]  // that was found: packets come in runs
 }
 
 // ring is the entries of a life: last is a sentinel, whose next is the oldest, prev the newest.
@@ -32,6 +33,18 @@ func newExpiring[K comparable, V any](life time.Duration, limit int, expired fun
 	}
 }
 
+// find returns the entry of k, or nil.
+func (x *expiring[K, V]) find(k K) *entry[K, V] {
+	if e := x.last; e != nil && e.key == k {
+		return e
+	}
+	e := x.entries[k]
+	if e != nil {
+		x.last = e
+	}
+	return e
+}
+
 // expire removes what was not touched for its life before now.
 func (x *expiring[K, V]) expire(now time.Duration) {
 	for _, r := range x.rings {
@@ -46,7 +59,7 @@ func (x *expiring[K, V]) clear() { x.expire(forever) }
 
 // delete removes an entry as if it had expired.
 func (x *expiring[K, V]) delete(k K) {
-	if e := x.entries[k]; e != nil {
+	if e := x.find(k); e != nil {
 		x.remove(e)
 	}
 }
@@ -54,6 +67,9 @@ func (x *expiring[K, V]) delete(k K) {
 func (x *expiring[K, V]) remove(e *entry[K, V]) {
 	e.unlink()
 	delete(x.entries, e.key)
+	if x.last == e {
+		x.last = nil
+	}
 	if x.expired != nil {
 		x.expired(e.value)
 	}
@@ -62,7 +78,7 @@ func (x *expiring[K, V]) remove(e *entry[K, V]) {
 // get returns the value of k without touching it.
 func (x *expiring[K, V]) get(k K, now time.Duration) (v V, ok bool) {
 	x.expire(now)
-	if e := x.entries[k]; e != nil {
+	if e := x.find(k); e != nil {
 		return e.value, true
 	}
 	return v, false
@@ -76,7 +92,7 @@ func (x *expiring[K, V]) put(k K, v V, now time.Duration) bool {
 // putFor is put with a life of the entry's own.
 func (x *expiring[K, V]) putFor(k K, v V, now, life time.Duration) bool {
 	x.expire(now)
-	e := x.entries[k]
+	e := x.find(k)
 	switch {
 	case e != nil:
 		e.unlink()
