@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/pnclient":            {"identity", "underlay", "internal/jitter", "internal/wire", "internal/noise", "internal/retry", "internal/socket"},
 	"internal/snload":              {"identity", "underlay", "internal/wire", "internal/noise", "internal/socket", "internal/snclient"},
 	"internal/peer":                {"identity", "internal/jitter", "internal/wire", "internal/noise", "internal/path", "internal/session", "internal/snclient", "internal/socket"},
-	"bdt":                          {"identity", "underlay", "internal/jitter", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery", "internal/nat64"},
+	"bdt":                          {"identity", "underlay", "internal/jitter", "internal/wire", "internal/noise", "internal/socket", "internal/path", "internal/session", "internal/snclient", "internal/pnclient", "internal/peer", "internal/stun", "internal/netcheck", "internal/discovery", "internal/nat64"},
 	"internal/vault":               {},
 	"internal/quota":               {},
 	"internal/retry":               {},

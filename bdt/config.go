@@ -17,6 +17,15 @@ type Config struct {
 	// SNs are the super nodes to register with and to call through.
 	SNs []identity.Ref
 
+	// PNs are the proxy nodes through which this device is reached, and reaches others, while
+	// there is no direct way. It answers there for what is relayed when it calls. They are
+	// published in its descriptor.
+	PNs []identity.Ref
+
+	// PNTokens are what PNs that admit nobody else have given this device
+	// ('bdt-pn token'). Each PN is shown the one that names it, or names none.
+	PNTokens [][]byte
+
 	// Listen are the local UDP addresses. Nil means every IPv4 and every IPv6
 	// address, on a free port.
 	Listen []netip.AddrPort

@@ -13,6 +13,7 @@ import (
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/peer"
+	"github.com/bdtnet/bdt/internal/pnclient"
 	"github.com/bdtnet/bdt/internal/snclient"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/wire"
@@ -36,9 +37,16 @@ const (
 // hinted is a sink of packets whose owner knows by which index the other end does.
 type hinted interface{ HandleHint(wire.Hint) bool }
 
+// A carrier is what a packet came on: a socket, or a binding at a PN.
+type carrier interface {
+	peer.Link
+	// Route returns who has the engine packets from an address; nil: nobody.
+	Route(from netip.AddrPort) socket.Sink
+}
+
 // A receiver is whoever a receiver index belongs to.
 type receiver interface {
-	handleControl(s *socket.Socket, b []byte, from netip.AddrPort)
+	handleControl(s carrier, b []byte, from netip.AddrPort)
 }
 
 // A demux hands control packets to whom they concern: by receiver index to a
@@ -102,13 +110,19 @@ func (d *demux) exchange(p *peer.Peer) *noise.Exchange {
 
 type peerReceiver struct{ *peer.Peer }
 
-func (r peerReceiver) handleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
+func (r peerReceiver) handleControl(s carrier, b []byte, from netip.AddrPort) {
 	r.HandleControl(s, b, from)
 }
 
 type snReceiver struct{ *snclient.Client }
 
-func (r snReceiver) handleControl(_ *socket.Socket, b []byte, from netip.AddrPort) {
+func (r snReceiver) handleControl(_ carrier, b []byte, from netip.AddrPort) {
+	r.HandleControl(b, from)
+}
+
+type pnReceiver struct{ *pnclient.Client }
+
+func (r pnReceiver) handleControl(_ carrier, b []byte, from netip.AddrPort) {
 	r.HandleControl(b, from)
 }
 
@@ -121,6 +135,21 @@ func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
 	if err != nil {
 		return
 	}
+	switch t {
+	case wire.TypeDescribe:
+		d.answerDescribe(s, b, from)
+	case wire.TypeDescribed:
+		d.handleDescribed(b, from)
+	case wire.TypeAnnounce:
+		d.stack.discovery.Load().HandleAnnounce(b, from)
+	case wire.TypeOpener: // has done its work at the NATs on its way
+	default:
+		d.handleHandshake(t, s, b, from)
+	}
+}
+
+// handleHandshake handles a control packet of those that also come through a relay.
+func (d *demux) handleHandshake(t wire.Type, s carrier, b []byte, from netip.AddrPort) {
 	switch t {
 	case wire.TypeInitiation:
 		d.admit(b, peer.Origin{Link: s, Addr: from}, nil)
@@ -138,18 +167,11 @@ func (d *demux) HandleControl(s *socket.Socket, b []byte, from netip.AddrPort) {
 		}
 	case wire.TypeHint:
 		d.handleHint(s, b, from)
-	case wire.TypeDescribe:
-		d.answerDescribe(s, b, from)
-	case wire.TypeDescribed:
-		d.handleDescribed(b, from)
-	case wire.TypeAnnounce:
-		d.stack.discovery.Load().HandleAnnounce(b, from)
-	case wire.TypeOpener: // has done its work at the NATs on its way
 	}
 }
 
 // forward hands a packet to the owner of its receiver index, if there is one.
-func (d *demux) forward(index uint32, s *socket.Socket, b []byte, from netip.AddrPort) bool {
+func (d *demux) forward(index uint32, s carrier, b []byte, from netip.AddrPort) bool {
 	r, ok := d.indices.Get(index)
 	if ok {
 		r.handleControl(s, b, from)
@@ -158,7 +180,7 @@ func (d *demux) forward(index uint32, s *socket.Socket, b []byte, from netip.Add
 }
 
 // hint tells a sender that we do not know the association it uses.
-func (d *demux) hint(s *socket.Socket, index uint32, from netip.AddrPort) {
+func (d *demux) hint(s carrier, index uint32, from netip.AddrPort) {
 	if d.hints.Allow(time.Now(), from) {
 		m := wire.Hint{Receiver: index}
 		_ = s.Send(from, m.Append(nil))
@@ -168,7 +190,7 @@ func (d *demux) hint(s *socket.Socket, index uint32, from netip.AddrPort) {
 // handleHint looks for whom a hint is for: the index in it is the other end's, by
 // which nobody is filed. It mostly comes from where that end has been heard. All peers
 // are asked about others, which are rare, and limited: anybody can forge them.
-func (d *demux) handleHint(sock *socket.Socket, b []byte, from netip.AddrPort) {
+func (d *demux) handleHint(sock carrier, b []byte, from netip.AddrPort) {
 	m, err := wire.ParseHint(b)
 	if err != nil {
 		return
@@ -179,6 +201,9 @@ func (d *demux) handleHint(sock *socket.Socket, b []byte, from netip.AddrPort) {
 	s := d.stack
 	for _, c := range s.clients() {
 		c.HandleControl(b, from) // each knows where its SN is
+	}
+	for _, c := range s.relays.clients() {
+		c.HandleControl(b, from)
 	}
 	if !d.heard.Allow() {
 		return
@@ -271,6 +296,7 @@ func (d *demux) do(j job) {
 		Candidates: j.called.Candidates,
 		Shared:     j.called.Shared,
 		Punch:      j.at.Add(j.called.Wait),
+		Relay:      j.called.Relay,
 	})
 }
 
@@ -325,6 +351,9 @@ func (d *demux) handleDescribed(b []byte, from netip.AddrPort) {
 	s.mu.Unlock()
 	if !ok {
 		for _, c := range sns {
+			c.HandleControl(b, from)
+		}
+		for _, c := range s.relays.clients() {
 			c.HandleControl(b, from)
 		}
 		return

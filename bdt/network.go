@@ -150,6 +150,9 @@ func (m *monitor) changed() {
 	for _, c := range s.clients() {
 		c.Rehome()
 	}
+	for _, c := range s.relays.clients() {
+		c.Rehome()
+	}
 	s.translator.prepare(host{s}.prefixes())
 	s.discovery.Load().Changed()
 	s.mapper.askAgain()
@@ -173,6 +176,9 @@ func (h host) Check() {
 		return
 	}
 	for _, c := range h.clients() {
+		c.Check()
+	}
+	for _, c := range h.relays.clients() {
 		c.Check()
 	}
 	h.mapper.askAgain()

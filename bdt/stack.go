@@ -35,6 +35,7 @@ type Stack struct {
 	mapper   mapper
 	monitor  monitor
 	learner  learner
+	relays   relays
 	// discovery is nil before start, and always without multicast or with NoLAN.
 	discovery  atomic.Pointer[discovery.Service]
 	translator translator
@@ -133,6 +134,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.mapper.init(s)
 	s.monitor.init(s)
 	s.learner.init(s)
+	s.relays.init(s)
 	s.translator.stack = s
 	s.http = sync.OnceValue(s.newHTTPTransport)
 	return s, nil
@@ -141,7 +143,7 @@ func newStack(cfg Config) (*Stack, error) {
 // localDevice returns the identity to use, with a descriptor that says what
 // the configuration does.
 func localDevice(cfg Config) (*identity.LocalDevice, error) {
-	body := identity.DeviceBody{Endpoints: cfg.Endpoints, SNs: cfg.SNs, Versions: []uint16{protocolVersion}}
+	body := identity.DeviceBody{Endpoints: cfg.Endpoints, SNs: cfg.SNs, PNs: cfg.PNs, Versions: []uint16{protocolVersion}}
 	now := time.Now()
 	if cfg.Device == nil {
 		secret := identity.GenerateSecret()
@@ -150,7 +152,10 @@ func localDevice(cfg Config) (*identity.LocalDevice, error) {
 		return &identity.LocalDevice{Secret: secret, Device: d}, err
 	}
 	old := cfg.Device.Device
-	body.Name, body.PNs, body.Updated = old.Name(), old.PNs(), old.NextUpdate(now)
+	body.Name, body.Updated = old.Name(), old.NextUpdate(now)
+	if len(cfg.PNs) == 0 {
+		body.PNs = old.PNs()
+	}
 	d, err := old.Update(cfg.Device.Secret, body)
 	return &identity.LocalDevice{Secret: cfg.Device.Secret, Device: d}, err
 }
@@ -179,6 +184,7 @@ func (s *Stack) start() error {
 	if s.cfg.KeepAlive == 0 {
 		s.workers.Go(s.learner.run)
 	}
+	s.relays.start()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ref := range s.cfg.SNs {
@@ -234,6 +240,7 @@ func (s *Stack) shutDown(endPeer func(*peer.Peer) error) {
 		ends.Go(func() { c.Close() })
 	}
 	ends.Wait()
+	s.relays.close()
 	s.discovery.Load().Close()
 	s.engine.Close()
 	s.http().CloseIdleConnections()
@@ -389,6 +396,7 @@ func (s *Stack) sweep() {
 			s.dropIdle(time.Now())
 			s.dropOutlived()
 			s.book.readmitted()
+			s.relays.sweep()
 		case <-s.ctx.Done():
 			return
 		}

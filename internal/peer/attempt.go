@@ -250,6 +250,7 @@ func (p *Peer) beginRound(now time.Time) {
 		p.failAttempt(ErrNoRoute)
 		return
 	}
+	p.openRelay(now)
 	if observed := p.observed; p.wantsFresh() {
 		p.workers.Go(func() { p.freshen(a, observed) })
 		return
@@ -302,7 +303,7 @@ func (p *Peer) call(s Signaller, a *attempt, candidates []wire.Candidate, wait t
 	o := snclient.CallOptions{Candidates: candidates}
 	err := s.WaitOnline(ctx)
 	if err == nil {
-		if o.Initiation, err = p.pendingInitiation(ctx); err == nil {
+		if o.Initiation, o.Relay, err = p.pendingCall(ctx); err == nil {
 			if candidates == nil {
 				o.Candidates = p.cfg.Host.Candidates()
 			}
@@ -312,17 +313,20 @@ func (p *Peer) call(s Signaller, a *attempt, candidates []wire.Candidate, wait t
 	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, s, reply, err, o.Initiation == nil) })
 }
 
-// pendingInitiation returns what there is to call with now, on a worker.
-func (p *Peer) pendingInitiation(ctx context.Context) ([]byte, error) {
-	packet := make(chan []byte, 1)
-	if !p.ask(ctx, func(now time.Time) { packet <- p.exchange.Packet(now) }) {
-		return nil, ErrClosed
+// pendingCall returns what there is to call with now, on a worker.
+func (p *Peer) pendingCall(ctx context.Context) (initiation []byte, relay *wire.Relay, err error) {
+	done := make(chan struct{})
+	if !p.ask(ctx, func(now time.Time) {
+		initiation, relay = p.exchange.Packet(now), p.relayName()
+		close(done)
+	}) {
+		return nil, nil, ErrClosed
 	}
 	select {
-	case b := <-packet:
-		return b, nil
+	case <-done:
+		return initiation, relay, nil
 	case <-p.ctx.Done():
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/bdtnet/bdt/internal/wire"
 )
 
-// A Link carries packets: a UDP socket, or later a relay binding or a framed
+// A Link carries packets: a UDP socket, a relay binding, or later a framed
 // TCP connection. A *socket.Socket is one.
 type Link interface {
 	// Send sends one control packet.
@@ -65,6 +65,12 @@ type Host interface {
 	// OpenFresh opens a link of the family of to that nobody has sent to, and
 	// learns where an SN sees it. It may block. Whoever asked closes the link.
 	OpenFresh(ctx context.Context, to netip.AddrPort) (*Fresh, error)
+	// OpenRelay begins to bind with the peer at a PN: one of our own, or if we have none one
+	// of refs, those of the peer. It passes over the PNs in not. nil: there is none.
+	OpenRelay(id identity.ID, refs []identity.Ref, not []identity.ID) *Relay
+	// JoinRelay binds what the peer has named in its call; refs are where its PNs are. nil: that
+	// is not to be.
+	JoinRelay(id identity.ID, name wire.Relay, refs []identity.Ref) *Relay
 	// RememberResponse has copies of the initiation answered with response.
 	RememberResponse(p *Peer, hash noise.Hash, response []byte)
 	// AnswerEarly has the question in an initiation answered, and hands the early

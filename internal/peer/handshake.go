@@ -58,7 +58,8 @@ type Call struct {
 	Incoming   *noise.Incoming  // its initiation, opened, otherwise
 	Candidates []wire.Candidate // the one that the SN saw first
 	Shared     bool
-	Punch      time.Time // when the SN asks for the first punch
+	Punch      time.Time   // when the SN asks for the first punch
+	Relay      *wire.Relay // where the caller is binding with us; nil: nowhere
 }
 
 // HandleCalled takes the word of an SN. The initiation or device in it has
@@ -81,6 +82,7 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 		c.Candidates = asSeen(c.Candidates)
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
+	p.joinRelay(now, c.Relay)
 	if p.current != nil {
 		p.paths.Kick(now) // it does not reach us, or has slept
 	}

@@ -164,6 +164,12 @@ func (r *rig) OpenFresh(context.Context, netip.AddrPort) (*Fresh, error) {
 	return nil, errors.New("no more sockets")
 }
 
+// OpenRelay implements Host. There are no PNs.
+func (r *rig) OpenRelay(identity.ID, []identity.Ref, []identity.ID) *Relay { return nil }
+
+// JoinRelay implements Host.
+func (r *rig) JoinRelay(identity.ID, wire.Relay, []identity.Ref) *Relay { return nil }
+
 // RememberResponse implements Host.
 func (r *rig) RememberResponse(_ *Peer, h noise.Hash, response []byte) {
 	r.mu.Lock()

@@ -63,6 +63,8 @@ type Peer struct {
 	response  []byte           // what knocks carry while tentative
 	attempt   *attempt         // to connect; nil if none runs
 	fresh     *Fresh           // of the attempt, or of the path that came of it; nil: none
+	relays    []*Relay         // begun by us or by the peer, oldest first; at most maxRelays
+	refusing  []identity.ID    // PNs at which ours came to nothing
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
 	unmet     int              // calls of the peer since there was a session
@@ -236,6 +238,7 @@ func (p *Peer) noteIdle(now time.Time) {
 		p.idleSince = time.Time{}
 	} else if p.idleSince.IsZero() {
 		p.idleSince = now
+		p.dropRelays(now)
 	}
 }
 
@@ -266,6 +269,7 @@ func (p *Peer) shutDown(now time.Time) {
 	p.exchange.Close()
 	p.dropEarly()
 	p.dropFresh()
+	p.dropRelays(now)
 	p.routes.clear()
 	p.publish()
 	p.workers.Wait()

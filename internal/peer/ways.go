@@ -108,7 +108,7 @@ func (p *Peer) use(now time.Time, to source) {
 func (p *Peer) steer(now time.Time, c *connection, to source) {
 	p.routes.claim(to, c.lane) // its answer may come before anything sealed does
 	old := c.lane.route.Swap(&route{to.link, to.addr})
-	if c.session != nil && old != nil && (old.link != to.link || old.addr != to.addr) {
+	if c.started && old != nil && (old.link != to.link || old.addr != to.addr) {
 		c.lane.port.PathChanged()
 	}
 	p.start(now, c)

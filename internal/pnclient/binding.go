@@ -43,15 +43,18 @@ type Binding struct {
 	mu      sync.Mutex
 	err     error // why it is over
 
-	// For the owner.
-	task    retry.Schedule
 	request uint32
-	poll    bool // it is half: to be repeated until it is ready
+	begun   bool // the first Bind was sent by Client.Bind
+
+	// For the owner.
+	known bool // the owner has begun
+	task  retry.Schedule
+	poll  bool // it is half: to be repeated until it is ready
 }
 
-// Bind begins to bind, and returns at once: the Bind leaves as soon as the client is online,
-// again after each time that it has lost the PN, and for as long as the binding is not
-// closed. A tag may be bound once.
+// Bind begins to bind, and returns at once: the Bind leaves before that if the client is online,
+// else as soon as it is, again after each time that it has lost the PN, and for as long as the
+// binding is not closed. A tag may be bound once.
 func (c *Client) Bind(o BindOptions) (*Binding, error) {
 	fail := func(err error) (*Binding, error) {
 		return nil, fmt.Errorf("pnclient: bind with %s at %s: %w", o.Peer.Short(), c.cfg.Ref.ID.Short(), err)
@@ -59,21 +62,37 @@ func (c *Client) Bind(o BindOptions) (*Binding, error) {
 	if len(o.Token) > wire.MaxToken {
 		return fail(fmt.Errorf("token of %d bytes: %w", len(o.Token), wire.ErrCount))
 	}
-	b := &Binding{c: c, o: o, ready: make(chan struct{}), done: make(chan struct{})}
+	b := &Binding{c: c, o: o, ready: make(chan struct{}), done: make(chan struct{}), request: c.number()}
+	if l := c.link.Load(); l != nil {
+		b.begun = c.sendMessage(*l, b.message()) == nil
+	}
+	if err := c.add(b); err != nil {
+		return fail(err)
+	}
+	nudge(c.changed)
+	return b, nil
+}
+
+// message returns what is sent until it is answered.
+func (b *Binding) message() *wire.Bind {
+	return &wire.Bind{Request: b.request, Pays: b.o.Pays, Tag: b.o.Tag, Peer: b.o.Peer, Token: b.o.Token}
+}
+
+// add keeps a binding.
+func (c *Client) add(b *Binding) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := *c.bindings.Load()
 	switch {
 	case c.state == Closed:
-		return fail(ErrClosed)
-	case held[o.Tag] != nil:
-		return fail(fmt.Errorf("tag is in use: %w", wire.ErrValue))
+		return ErrClosed
+	case held[b.o.Tag] != nil:
+		return fmt.Errorf("tag is in use: %w", wire.ErrValue)
 	}
 	next := maps.Clone(held)
-	next[o.Tag] = b
+	next[b.o.Tag] = b
 	c.bindings.Store(&next)
-	nudge(c.changed)
-	return b, nil
+	return nil
 }
 
 // remove takes a binding out, and reports whether it was there.
@@ -121,6 +140,10 @@ func (b *Binding) Relay() wire.Relay { return wire.Relay{PN: b.c.cfg.Ref.ID, Tag
 
 // Client returns whose binding it is.
 func (b *Binding) Client() *Client { return b.c }
+
+// Begun reports whether the Bind left before Bind returned: what is sent from then on reaches
+// the PN behind it, and is forwarded if the peer has bound before.
+func (b *Binding) Begun() bool { return b.begun }
 
 // Ready is closed when both ends have bound: from then on the PN forwards.
 func (b *Binding) Ready() <-chan struct{} { return b.ready }

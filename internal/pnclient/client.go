@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bdtnet/bdt/identity"
+	"github.com/bdtnet/bdt/internal/jitter"
 	"github.com/bdtnet/bdt/internal/noise"
 	"github.com/bdtnet/bdt/internal/socket"
 	"github.com/bdtnet/bdt/internal/wire"
@@ -66,7 +67,9 @@ type Client struct {
 	server   atomic.Pointer[identity.Device]
 	link     atomic.Pointer[link] // nil while offline
 	observed atomic.Pointer[netip.AddrPort]
-	rtt      atomic.Int64 // smoothed, in nanoseconds; 0: unknown
+	rtt      atomic.Int64  // smoothed, in nanoseconds; 0: unknown
+	requests atomic.Uint32 // the last number
+	failed   atomic.Bool   // the last try to come online has
 
 	// bindings is replaced whole by who holds mu: the reader of a socket looks at it for each run.
 	bindings atomic.Pointer[map[wire.Tag]*Binding]
@@ -119,6 +122,7 @@ func New(cfg Config) *Client {
 		moved:     make(chan struct{}),
 	}
 	c.bindings.Store(&map[wire.Tag]*Binding{})
+	c.requests.Store(uint32(jitter.Uint64()))
 	return c
 }
 
@@ -235,6 +239,12 @@ func (c *Client) State() State {
 	return c.state
 }
 
+// Bindings returns how many bindings there are.
+func (c *Client) Bindings() int { return len(*c.bindings.Load()) }
+
+// Fresh reports whether the client has not failed to come online yet.
+func (c *Client) Fresh() bool { return c.State() == Offline && !c.failed.Load() }
+
 // WaitOnline waits until the client is online. The error is ctx's or ErrClosed.
 func (c *Client) WaitOnline(ctx context.Context) error {
 	for {
@@ -266,6 +276,15 @@ func (c *Client) setState(s State) bool {
 	close(c.moved)
 	c.moved = make(chan struct{})
 	return true
+}
+
+// number returns a request number that is not in use, and not 0: that is not asked for.
+func (c *Client) number() uint32 {
+	for {
+		if n := c.requests.Add(1); n != 0 {
+			return n
+		}
+	}
 }
 
 // A message is what is put into a Sealed packet.

@@ -3,7 +3,6 @@ package pnclient
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
@@ -62,7 +61,6 @@ type owner struct {
 
 	to      netip.AddrPort // the PN's address that answered; zero: not known yet
 	tries   int            // initiations sent, to go through the addresses
-	request uint32         // the last number
 	flights []flight       // Pings under way
 	relay   netip.AddrPort // that SetRelay was told; zero: none
 }
@@ -77,8 +75,6 @@ type flight struct {
 const maxFlights = 16
 
 func newOwner(c *Client) *owner {
-	var b [4]byte
-	rand.Read(b[:]) // never fails: it ends the program instead
 	return &owner{
 		Client: c,
 		exchange: noise.NewExchange(noise.ExchangeConfig{
@@ -90,7 +86,6 @@ func newOwner(c *Client) *owner {
 		}),
 		describe:  retry.Schedule{First: describeFirst, Limit: describeTotal, Total: describeTotal},
 		handshake: retry.Schedule{First: describeFirst, Limit: describeTotal, Total: describeTotal},
-		request:   binary.BigEndian.Uint32(b[:]),
 	}
 }
 
@@ -190,6 +185,7 @@ func (o *owner) fail(now time.Time, what string) {
 	wait := min(backoffMin<<min(o.failures, 6), backoffBase)
 	wait += o.jitter(wait/2, now)
 	o.failures++
+	o.failed.Store(true)
 	o.backoff = now.Add(wait)
 	o.log.Debug("proxy node does not answer", "at", what, "retry", wait)
 	o.enter(Offline)
@@ -256,7 +252,7 @@ func (o *owner) setServers(now time.Time, addrs []netip.AddrPort) {
 		o.shake(now)
 		return
 	}
-	rand.Read(o.nonce[:])
+	rand.Read(o.nonce[:]) // never fails: it ends the program instead
 	asked := o.nonce
 	o.asked.Store(&asked)
 	o.describe.Start(now)
@@ -336,12 +332,12 @@ func (o *owner) check(now time.Time) {
 }
 
 func (o *owner) sendPing(now time.Time) {
-	o.request++
+	f := flight{o.number(), now}
 	if len(o.flights) == maxFlights {
 		o.flights = slices.Delete(o.flights, 0, 1)
 	}
-	o.flights = append(o.flights, flight{o.request, now})
-	o.sendSealed(&wire.Ping{Request: o.request, RTT: o.RTT()})
+	o.flights = append(o.flights, f)
+	o.sendSealed(&wire.Ping{Request: f.request, RTT: o.RTT()})
 }
 
 // moveHome does what a change of network asks for: the PN is to see the device where it is
@@ -375,14 +371,14 @@ func (o *owner) setRelay(to netip.AddrPort) {
 // startBindings begins to bind: what is not bound yet, or all.
 func (o *owner) startBindings(now time.Time, all bool) {
 	for _, b := range *o.bindings.Load() {
-		if !all && b.request != 0 {
+		if !all && b.known {
 			continue
 		}
-		if o.request++; o.request == 0 {
-			o.request++ // 0 is not asked for
-		}
-		b.request = o.request
 		b.bind(now)
+		if !b.known && b.begun {
+			b.task.Send(now) // it has left
+		}
+		b.known = true
 	}
 }
 
@@ -401,7 +397,7 @@ func (o *owner) stepBindings(now time.Time) {
 	}
 	for _, b := range *o.bindings.Load() {
 		if b.task.Send(now) {
-			o.sendSealed(&wire.Bind{Request: b.request, Pays: b.o.Pays, Tag: b.o.Tag, Peer: b.o.Peer, Token: b.o.Token})
+			o.sendSealed(b.message())
 			if b.task.Sent == 2 && !b.poll {
 				o.check(now)
 			}

@@ -155,6 +155,7 @@ func (o *owner) receivePong(now time.Time, m wire.Pong) {
 	o.observed.Store(&m.Observed)
 	o.ping.Stop()
 	o.failures = 0
+	o.failed.Store(false)
 	interval := o.cfg.KeepAlive()
 	if interval <= 0 {
 		interval = keepAlive
