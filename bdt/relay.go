@@ -24,8 +24,8 @@ const (
 	maxPNs = 16
 	// A PN that only a caller names is looked for at most so often: each time costs whoever
 	// is at the address a few packets of at most 1,200 bytes.
-	namedEvery = 2 * time.Second
-	namedBurst = 8
+	namedEvery = 5 * time.Second
+	namedBurst = 4
 )
 
 // relays are the stack's PN clients.

@@ -107,8 +107,12 @@ func TestRelayed(t *testing.T) {
 					if st := node.Stats(); st.Met != 1 || st.Payers != 1 || st.DropElsewhere+st.DropUnknown+st.DropMalformed != 0 {
 						t.Errorf("%+v", st)
 					}
+					time.Sleep(time.Minute)
+					if st := node.Stats(); st.Pairs != 1 {
+						t.Errorf("%d bindings", st.Pairs)
+					}
 					closeAll(t, alice)
-					time.Sleep(time.Second)
+					time.Sleep(10 * time.Second)
 					if st := node.Stats(); st.Pairs != 0 {
 						t.Errorf("%d bindings are left", st.Pairs)
 					}

@@ -19,6 +19,7 @@ import (
 	"github.com/bdtnet/bdt/internal/session"
 	"github.com/bdtnet/bdt/internal/snclient"
 	"github.com/bdtnet/bdt/internal/socket"
+	"github.com/bdtnet/bdt/internal/wire"
 )
 
 // A Stack is one device on the network. All methods may be called
@@ -99,6 +100,11 @@ func newStack(cfg Config) (*Stack, error) {
 	}
 	if cfg.KeepAlive != 0 && cfg.KeepAlive < leastKeepAlive {
 		return nil, fmt.Errorf("KeepAlive is %v: give 0, or %v at least", cfg.KeepAlive, leastKeepAlive)
+	}
+	for _, b := range cfg.PNTokens {
+		if _, err := wire.ParseRelayToken(b); err != nil {
+			return nil, fmt.Errorf("PNTokens: %w", err)
+		}
 	}
 	device, err := localDevice(cfg)
 	if err != nil {

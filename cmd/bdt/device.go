@@ -25,6 +25,8 @@ type caller struct {
 	owner     flagvalue.Text
 	friends   flagvalue.IDs
 	sns       flagvalue.Refs
+	pns       flagvalue.Refs
+	pnTokens  flagvalue.RelayTokens
 	listen    flagvalue.Listen
 	endpoints flagvalue.Endpoints
 	visible   flagvalue.Visibility
@@ -37,6 +39,8 @@ func (o *caller) flags(c *cobra.Command) {
 	f := c.Flags()
 	settings.Flag(f, "key", &o.key)
 	settings.Flag(f, "sn", &o.sns)
+	settings.Flag(f, "pn", &o.pns)
+	settings.Flag(f, "pn-token", &o.pnTokens)
 	settings.Flag(f, "listen", &o.listen)
 	settings.Flag(f, "no-lan", &o.noLAN)
 	f.BoolVar(&o.fresh, "fresh", false, "use a fresh identity, for this once")
@@ -213,6 +217,8 @@ func (o *caller) config(c *cobra.Command, device *identity.LocalDevice) (bdt.Con
 	cfg := bdt.Config{
 		Device:     device,
 		SNs:        o.sns,
+		PNs:        o.pns,
+		PNTokens:   o.pnTokens,
 		Listen:     o.listen,
 		Endpoints:  o.endpoints,
 		Friends:    o.friends,

@@ -42,6 +42,8 @@ type rig struct {
 	started   []session.Session
 	ended     []error
 	described []netip.AddrPort
+	relays    []*fakeRelay  // that there are yet
+	refused   []identity.ID // the PNs that the last was not to be at
 
 	early      func(early []byte, done func([]byte)) // what AnswerEarly does; nil: nothing
 	translated map[netip.AddrPort]netip.AddrPort     // what Translate returns
@@ -164,11 +166,13 @@ func (r *rig) OpenFresh(context.Context, netip.AddrPort) (*Fresh, error) {
 	return nil, errors.New("no more sockets")
 }
 
-// OpenRelay implements Host. There are no PNs.
-func (r *rig) OpenRelay(identity.ID, []identity.Ref, []identity.ID) *Relay { return nil }
+// OpenRelay implements Host.
+func (r *rig) OpenRelay(_ identity.ID, _ []identity.Ref, not []identity.ID) *Relay {
+	return r.nextRelay(not)
+}
 
 // JoinRelay implements Host.
-func (r *rig) JoinRelay(identity.ID, wire.Relay, []identity.Ref) *Relay { return nil }
+func (r *rig) JoinRelay(identity.ID, wire.Relay, []identity.Ref) *Relay { return r.nextRelay(nil) }
 
 // RememberResponse implements Host.
 func (r *rig) RememberResponse(_ *Peer, h noise.Hash, response []byte) {

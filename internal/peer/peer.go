@@ -179,6 +179,7 @@ func (p *Peer) advance(now time.Time) {
 	}
 	p.expire(now)
 	p.expireLeft(now)
+	p.expireRelays(now)
 	p.perform(now)
 	p.tellCandidates(now)
 	p.noteIdle(now)
@@ -197,6 +198,7 @@ func (p *Peer) next(now time.Time) time.Time {
 	if p.held != nil {
 		next = earliest(next, p.held.until)
 	}
+	next = earliest(next, p.relaysDue())
 	return earliest(next, p.leaves())
 }
 

@@ -22,13 +22,41 @@ type Relay struct {
 	Alive func() bool     // whether its PN answers, as far as is known
 	Close func()          // does not wait
 
-	ours   bool // we began it
-	linked bool // the paths know it
+	ours   bool      // we began it
+	linked bool      // the paths know it
+	until  time.Time // when to give it up if the peer has not come
 }
 
 // maxRelays bounds the relays of a peer: one that we began, one that the peer did, and
 // those that they replace.
 const maxRelays = 4
+
+// relayPatience is how long the peer has to come to a relay, once nobody waits for a session.
+const relayPatience = 30 * time.Second
+
+// expireRelays gives up the relays to which the peer has not come.
+func (p *Peer) expireRelays(now time.Time) {
+	for _, r := range slices.Clone(p.relays) {
+		switch {
+		case r.linked:
+		case p.attempt != nil:
+			r.until = now.Add(relayPatience)
+		case !now.Before(r.until):
+			p.note(now, "the peer has not come to proxy node "+r.Name.PN.Short())
+			p.dropRelay(now, r)
+		}
+	}
+}
+
+// relaysDue is when expireRelays is; zero: never, or not before the attempt is over.
+func (p *Peer) relaysDue() (next time.Time) {
+	for _, r := range p.relays {
+		if !r.linked && p.attempt == nil {
+			next = earliest(next, r.until)
+		}
+	}
+	return next
+}
 
 // openRelay begins a relay for the calls of an attempt to name, unless there is one whose PN
 // answers, or may yet.
@@ -74,6 +102,7 @@ func (p *Peer) addRelay(now time.Time, r *Relay) {
 	if len(p.relays) == maxRelays {
 		p.dropRelay(now, p.relays[0])
 	}
+	r.until = now.Add(relayPatience)
 	p.relays = append(p.relays, r)
 	p.workers.Go(func() {
 		select {

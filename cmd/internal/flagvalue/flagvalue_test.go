@@ -14,6 +14,7 @@ var (
 	_ pflag.Value = (*flagvalue.Listen)(nil)
 	_ pflag.Value = (*flagvalue.Endpoints)(nil)
 	_ pflag.Value = (*flagvalue.Refs)(nil)
+	_ pflag.Value = (*flagvalue.RelayTokens)(nil)
 )
 
 // set sets a value from words that are separated by spaces.
@@ -42,6 +43,7 @@ func TestAccepted(t *testing.T) {
 		{new(flagvalue.Listen), "[::ffff:192.0.2.1]:7", "192.0.2.1:7"},
 		{new(flagvalue.Endpoints), "192.0.2.1:7 [2001:db8::1]:7", "192.0.2.1:7,[2001:db8::1]:7"},
 		{new(flagvalue.Refs), ref, ref},
+		{new(flagvalue.RelayTokens), "AQID-_8", "AQID-_8"},
 	} {
 		if err := set(tc.value, tc.set); err != nil {
 			t.Errorf("%s %q: %v", tc.value.Type(), tc.set, err)
@@ -67,6 +69,9 @@ func TestRefused(t *testing.T) {
 		{new(flagvalue.Endpoints), "0.0.0.0:1"},
 		{new(flagvalue.Endpoints), "224.0.0.1:1"},
 		{new(flagvalue.Refs), "sn.example:8443"},
+		{new(flagvalue.RelayTokens), ""},
+		{new(flagvalue.RelayTokens), "no token"},
+		{new(flagvalue.RelayTokens), "AQID/+8="},
 	} {
 		if err := tc.value.Set(tc.set); err == nil {
 			t.Errorf("%s takes %q", tc.value.Type(), tc.set)
