@@ -34,6 +34,26 @@ func (s *Stack) SNs() []SNStatus {
 	return list
 }
 
+// PNStatus is one proxy node as the stack sees it.
+type PNStatus struct {
+	Ref      identity.Ref
+	State    string         // "offline", "online", "draining", "closed"
+	Observed netip.AddrPort // this device's address as the PN sees it; zero: not known
+	RTT      time.Duration  // smoothed; 0: not known
+	Relays   int            // peers that it relays for this device, or is asked to
+}
+
+// PNs returns the proxy nodes that the stack is a client of: those of its
+// configuration first.
+func (s *Stack) PNs() []PNStatus {
+	clients := s.relays.clients()
+	list := make([]PNStatus, 0, len(clients))
+	for _, c := range clients {
+		list = append(list, PNStatus{Ref: c.Ref(), State: c.State().String(), Observed: c.Observed(), RTT: c.RTT(), Relays: c.Bindings()})
+	}
+	return list
+}
+
 // Online reports whether an SN of the configuration serves this device now,
 // so that others can call it.
 func (s *Stack) Online() bool {
@@ -84,7 +104,7 @@ func (s *Stack) LocalAddrs() []netip.AddrPort {
 
 // PathStatus is one way to a peer.
 type PathStatus struct {
-	Kind     string         // "lan", "direct", "punched"
+	Kind     string         // "lan", "direct", "punched", "relayed"
 	State    string         // "knocking", "validating", "valid", "suspect", "dead", "failed"
 	Local    netip.AddrPort // of the socket
 	Remote   netip.AddrPort

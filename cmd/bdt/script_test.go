@@ -16,8 +16,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(withOthers{m}, map[string]func(){"bdt": main})
 }
 
-// withOthers runs the tests with bdt-sn and netsim in the path: scripts need a super node, and
-// the tour of the README shows both.
+// withOthers runs the tests with bdt-sn, bdt-pn and netsim in the path: scripts need a super node
+// and a proxy node, and the tour of the README shows netsim, too.
 type withOthers struct{ *testing.M }
 
 func (w withOthers) Run() int {
@@ -27,9 +27,10 @@ func (w withOthers) Run() int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+"/", "github.com/bdtnet/bdt/cmd/bdt-sn", "github.com/bdtnet/bdt/cmd/netsim")
+	build := exec.Command("go", "build", "-o", dir+"/", "github.com/bdtnet/bdt/cmd/bdt-sn", "github.com/bdtnet/bdt/cmd/bdt-pn",
+		"github.com/bdtnet/bdt/cmd/netsim")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build bdt-sn and netsim: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build bdt-sn, bdt-pn and netsim: %v\n%s", err, out)
 		return 1
 	}
 	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))

@@ -140,6 +140,17 @@ func writeStatus(t *terminal.Terminal, s *daemon.Status, now time.Time) error {
 		}
 		row("super node", "%s", text)
 	}
+	for _, n := range s.PNs {
+		state := t.Good(n.State)
+		if n.State != "online" {
+			state = t.Bad(n.State)
+		}
+		text := fmt.Sprintf("%s  %s, %d relayed", n.Ref, state, n.Relays)
+		if n.RTT != nil {
+			text += fmt.Sprintf(", rtt %.2f ms", *n.RTT)
+		}
+		row("proxy node", "%s", text)
+	}
 	for _, a := range s.Sockets {
 		row("socket", "%s", a)
 	}

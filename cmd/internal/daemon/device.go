@@ -67,6 +67,7 @@ type Status struct {
 	Online    bool             `json:"online"` // an SN of its own serves it
 	Ticket    string           `json:"ticket"`
 	SNs       []SN             `json:"sns"`
+	PNs       []PN             `json:"pns"`
 	Sockets   []netip.AddrPort `json:"sockets"`
 	Endpoints []netip.AddrPort `json:"endpoints"` // set by the operator
 	Services  []Service        `json:"services"`
@@ -82,6 +83,12 @@ type SN struct {
 	State    string          `json:"state"` // "offline", "online", "superseded", "closed"
 	Observed *netip.AddrPort `json:"observed,omitempty"`
 	RTT      *float64        `json:"rtt_ms,omitempty"`
+}
+
+// A PN is a proxy node as the device sees it.
+type PN struct {
+	SN
+	Relays int `json:"relays"` // bindings there
 }
 
 // A Service is what a device serves.

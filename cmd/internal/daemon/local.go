@@ -139,12 +139,16 @@ func (l *Local) Status(context.Context) (*Status, error) {
 		Online:    l.stack.Online(),
 		Ticket:    l.stack.Ticket().String(),
 		SNs:       []SN{},
+		PNs:       []PN{},
 		Sockets:   l.stack.LocalAddrs(),
 		Endpoints: append([]netip.AddrPort{}, device.Endpoints()...),
 		Services:  []Service{},
 	}
 	if owner := device.Owner(); !owner.IsZero() {
 		s.Owner = &owner
+	}
+	for _, n := range l.stack.PNs() {
+		s.PNs = append(s.PNs, PN{SN{n.Ref.String(), n.State, known(n.Observed), milliseconds(n.RTT)}, n.Relays})
 	}
 	for _, n := range l.stack.SNs() {
 		s.SNs = append(s.SNs, SN{n.Ref.String(), n.State, known(n.Observed), milliseconds(n.RTT)})
