@@ -250,7 +250,9 @@ func (p *Peer) beginRound(now time.Time) {
 		p.failAttempt(ErrNoRoute)
 		return
 	}
-	p.openRelay(now)
+	if len(via) > 0 { // there is somebody to tell the peer
+		p.openRelay(now)
+	}
 	if observed := p.observed; p.wantsFresh() {
 		p.workers.Go(func() { p.freshen(a, observed) })
 		return
