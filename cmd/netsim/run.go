@@ -38,8 +38,9 @@ simulated one. docs/netsim/scenario.md says what a file can hold.
 The status is 0 if all was as expected, 1 if not, 2 if the file is wrong.
 
 The hash covers time, size and fate of each packet: two runs with the same hash
-were the same run. --repeat compares them. Not all of a run is from the seed: devices
-keep their mappings at times of their own choice (docs/netsim/determinism.md).`,
+were the same run. --repeat compares them. What a session packs into one packet, and
+what into the next, no seed decides (docs/netsim/determinism.md): there, compare what
+came of the steps.`,
 		Example: `  netsim run netsim.yaml
   netsim run netsim.yaml --seed 7
   netsim run netsim.yaml --repeat 3

@@ -41,31 +41,21 @@ func TestSamples(t *testing.T) {
 			for i := range f.Devices {
 				f.Devices[i].Count = min(f.Devices[i].Count, light)
 			}
-			for _, seed := range seeds() {
-				for _, o := range simulated(t, f, seed).Steps {
-					if !o.Met {
-						t.Errorf("seed %d: %s:%d: %s: expected %s, but %s", seed, path, o.Line, o.Text, o.Expected, o.Why)
-					}
+			for _, o := range simulated(t, f).Steps {
+				if !o.Met {
+					t.Errorf("%s:%d: %s: expected %s, but %s", path, o.Line, o.Text, o.Expected, o.Why)
 				}
 			}
 		})
 	}
 }
 
-// seeds are those that samples are run with.
-func seeds() []uint64 {
-	if testing.Short() {
-		return []uint64{1}
-	}
-	return []uint64{1, 2}
-}
-
 // simulated runs a scenario in virtual time.
-func simulated(t *testing.T, f *scenario.File, seed uint64) *scenario.Result {
+func simulated(t *testing.T, f *scenario.File) *scenario.Result {
 	t.Helper()
 	var r *scenario.Result
 	err := virtual.Run(virtual.Context(t), f.Path, func(ctx context.Context) (err error) {
-		r, err = simulate.Run(ctx, f, simulate.Options{Seed: seed})
+		r, err = simulate.Run(ctx, f, simulate.Options{})
 		return err
 	})
 	if err != nil {

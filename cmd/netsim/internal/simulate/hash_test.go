@@ -6,17 +6,16 @@ import (
 	"github.com/bdtnet/bdt/cmd/netsim/internal/virtual"
 )
 
-// One seed, one run: while two devices come online each packet has the same time, size and
-// fates. What goroutines of a stack do at one instant they may do in any order, which shows
-// in one run of several hundred here, and in most runs of sessions: docs/netsim/determinism.md. Another
-// seed is another run.
+// One seed, one run: of two quiet minutes each packet has the same time, size and fates. What
+// goroutines of a stack do at one instant they may do in any order, which shows in few
+// runs here, and in more of sessions: docs/netsim/determinism.md. Another seed is another run.
 func TestHash(t *testing.T) {
 	hash := func(seed uint64, steps string) string {
 		virtual.Seed(virtual.Context(t), seed)
 		return run(t, homes+steps).Hash
 	}
 	const runs, alike = 12, 10
-	const steps = "  - online: alice\n  - wait: 500ms\n"
+	const steps = "  - online: alice\n  - wait: 2m\n"
 	seen := make(map[string]int)
 	most := 0
 	for range runs {
