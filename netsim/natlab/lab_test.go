@@ -59,7 +59,7 @@ func TestLeavesNothing(t *testing.T) {
 		alice := c.lab.Host("alice")
 		c.lab.Connect(alice, c.natA, aliceAddr+"/24")
 		alice.Start("sleep", "1000")
-		for _, n := range []*Node{alice, c.natA, c.core} {
+		for _, n := range []*tnode{alice, c.natA, c.core} {
 			name, err := os.Readlink(n.ns.path)
 			if err != nil {
 				t.Fatal(err)
@@ -86,13 +86,13 @@ func TestLeavesNothing(t *testing.T) {
 // A lab ends with its process, and with it what runs in the lab.
 func TestKilled(t *testing.T) {
 	if os.Getenv("NATLAB_VICTIM") != "" {
-		alice := New(t).Host("alice")
+		alice := newLab(t).Host("alice")
 		p := alice.Start("sleep", "1000")
 		name, err := os.Readlink(alice.ns.path)
 		fmt.Println("ready", "pid="+strconv.Itoa(p.cmd.Process.Pid), "ns="+name, err)
 		<-t.Context().Done()
 	}
-	lab := New(t)
+	lab := newLab(t)
 	victim := lab.Host("victim").Start("env", "NATLAB_VICTIM=1", os.Args[0], "-test.run=^TestKilled$")
 	ready := victim.Ready()
 	pid, err := strconv.Atoi(ready["pid"])
@@ -128,14 +128,16 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// Hosts of one subnet are neighbours: a packet that no router may forward gets
+// Hosts of one subnet on a switch are neighbours: a packet that no router may forward gets
 // from one to the other, and not to a host of another subnet.
 func TestNeighbours(t *testing.T) {
-	lab := New(t)
+	lab := newLab(t)
 	home := lab.Router("home")
 	alice, arthur, bob := lab.Host("alice"), lab.Host("arthur"), lab.Host("bob")
-	lab.Connect(alice, home, aliceAddr+"/24")
-	lab.Connect(arthur, home, arthurAddr+"/24", "2001:db8:5::3/64")
+	wire := lab.Switch("wire")
+	lab.Connect(wire, home)
+	lab.Connect(alice, wire, aliceAddr+"/24")
+	lab.Connect(arthur, wire, arthurAddr+"/24", "2001:db8:5::3/64")
 	lab.Connect(bob, home, bobAddr+"/24")
 	a, r, b := open(t, alice, 5000), open(t, arthur, 5000), open(t, bob, 5000)
 	a.send(at(arthurAddr, 5000), "near", 1)
@@ -150,7 +152,7 @@ func TestNeighbours(t *testing.T) {
 
 // The interfaces of a node and what runs there are its own.
 func TestOwnNetwork(t *testing.T) {
-	lab := New(t)
+	lab := newLab(t)
 	core, alice := lab.Router("core"), lab.Host("alice")
 	lab.Connect(alice, core, "198.18.1.2/24", "2001:db8:5::2/64")
 	out, err := alice.Run(t.Context(), "ip", "-o", "address", "show", "scope", "global")
@@ -174,7 +176,7 @@ func TestOwnNetwork(t *testing.T) {
 
 // A NAT forgets after the time that it is configured to.
 func TestTimeout(t *testing.T) {
-	lab := New(t)
+	lab := newLab(t)
 	core := lab.Router("core")
 	home := lab.NAT("home", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.Timeout = 7e9 }))
 	lab.Connect(home, core, "198.51.100.2/24")
@@ -198,7 +200,7 @@ func (f *fatal) Fatalf(format string, args ...any) {
 }
 
 // complaint runs f on a lab and returns what it fails with.
-func complaint(t *testing.T, f func(*Lab)) (text string) {
+func complaint(t *testing.T, f func(tlab)) (text string) {
 	tb := &fatal{TB: t}
 	defer func() {
 		if r := recover(); r != nil && r != any(tb) {
@@ -206,33 +208,38 @@ func complaint(t *testing.T, f func(*Lab)) (text string) {
 		}
 		text = tb.text
 	}()
-	f(&Lab{t: tb})
+	f(tlab{newLab(t).Lab, tb})
 	return ""
 }
 
 func TestMisuse(t *testing.T) {
-	New(t)
+	must := func(t testing.TB, err error) {
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+	}
 	for _, test := range []struct {
 		want string
-		f    func(l *Lab)
+		f    func(l tlab)
 	}{
-		{"alice is a host", func(l *Lab) { l.Connect(l.Host("bob"), l.Host("alice"), "198.18.1.2/24") }},
-		{"it has an uplink", func(l *Lab) {
-			r, h := l.Router("core"), l.Host("alice")
-			l.Connect(h, r, "198.18.1.2/24")
-			l.Connect(h, r, "198.18.2.2/24")
+		{"alice is a host", func(l tlab) { l.Connect(l.Host("bob"), l.Host("alice"), "198.18.1.2/24") }},
+		{"it has an uplink", func(l tlab) {
+			core, r := l.Router("core"), l.Router("below")
+			l.Connect(r, core, "198.18.1.2/24")
+			l.Connect(r, core, "198.18.2.2/24")
 		}},
-		{"must come before", func(l *Lab) {
+		{"must come before", func(l tlab) {
 			r, below := l.Router("core"), l.Router("below")
 			l.Connect(l.Host("alice"), below, "198.18.1.2/24")
 			l.Connect(below, r, "198.18.2.2/24")
 		}},
-		{"no addresses", func(l *Lab) { l.Connect(l.Host("alice"), l.Router("core")) }},
-		{"is the router's", func(l *Lab) { l.Connect(l.Host("alice"), l.Router("core"), "198.18.1.1/24") }},
-		{"no '/'", func(l *Lab) { l.Connect(l.Host("alice"), l.Router("core"), "198.18.1.2") }},
-		{"NAT home: the kernel filters", func(l *Lab) { l.NAT("home", netsim.RestrictedCone) }},
-		{"no-such-program", func(l *Lab) { l.Host("alice").Start("no-such-program") }},
-		{"ended before it was ready", func(l *Lab) { l.Host("alice").Start("true").Ready() }},
+		{"unable to parse IP", func(l tlab) { l.Connect(l.Host("alice"), l.Router("core"), "alice") }},
+		{"have no Delay", func(l tlab) {
+			must(l.t, l.Lab.Connect(l.Host("alice").Node, l.Router("core").Node, netsim.LinkConfig{Delay: 1}, "198.18.1.2"))
+		}},
+		{"NAT home: the kernel's NATs have no Contention", func(l tlab) { l.NAT("home", netsim.NATConfig{Contention: 1}) }},
+		{"no-such-program", func(l tlab) { l.Host("alice").Start("no-such-program") }},
+		{"ended before it was ready", func(l tlab) { l.Host("alice").Start("true").Ready() }},
 	} {
 		if got := complaint(t, test.f); !strings.Contains(got, test.want) {
 			t.Errorf("got %q, want %q", got, test.want)
@@ -242,17 +249,13 @@ func TestMisuse(t *testing.T) {
 
 func TestMissingPrograms(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	tb := &fatal{TB: t}
-	defer func() {
-		if r := recover(); r != any(tb) || !strings.Contains(tb.text, "install the package iproute2") {
-			t.Errorf("recovered %v: %q", r, tb.text)
-		}
-	}()
-	New(tb)
+	if _, err := New(); err == nil || !strings.Contains(err.Error(), "install the package iproute2") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestRun(t *testing.T) {
-	alice := New(t).Host("alice")
+	alice := newLab(t).Host("alice")
 	out, err := alice.Run(t.Context(), "sh", "-c", "echo out; echo why >&2; exit 3")
 	if string(out) != "out\n" || err == nil || !strings.Contains(err.Error(), "why") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("got %q, %v", out, err)

@@ -8,7 +8,7 @@ import (
 	"github.com/bdtnet/bdt/netsim"
 )
 
-// Two devices on one bridge find each other by multicast: there is no super node, and
+// Two devices on one switch find each other by multicast: there is no super node, and
 // nothing but the id is known (docs/spec/discovery.md).
 func TestLAN(t *testing.T) {
 	bin := build(t)
@@ -22,8 +22,10 @@ func TestLAN(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := newChain(t, netsim.PortRestricted, netsim.PortRestricted)
 			alice, bob := c.lab.Host("alice"), c.lab.Host("bob")
-			c.lab.Connect(alice, c.natA, test.alice)
-			c.lab.Connect(bob, c.natA, test.bob)
+			wire := c.lab.Switch("wire")
+			c.lab.Connect(wire, c.natA)
+			c.lab.Connect(alice, wire, test.alice)
+			c.lab.Connect(bob, wire, test.bob)
 			dir := t.TempDir()
 			up := bob.Start(bin+"/bdt", "up", "-v", "--key", dir+"/bob.pem", "--serve", "echo").Ready()
 			if _, err := alice.Run(t.Context(), bin+"/bdt", "id", "new", "--out", dir+"/alice.pem"); err != nil {

@@ -1,11 +1,10 @@
-//go:build linux && natlab
-
 package natlab
 
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,108 +12,108 @@ import (
 	"github.com/bdtnet/bdt/netsim"
 )
 
+// What the kernel's NATs cannot be.
 var (
-	errMapping   = errors.New("the kernel maps endpoint-independent with preserved ports, or address-and-port-dependent with random ones")
-	errFiltering = errors.New("the kernel filters address-and-port-dependent, or forwards everything")
-	errFeature   = errors.New("the kernel has no limit of mappings to set, and does not hairpin")
+	errMapping = errors.New("the kernel maps endpoint-independent with preserved or random ports, " +
+		"address-dependent with random ones, or address-and-port-dependent with random or sequential ones")
+	errHairpin  = errors.New("the kernel hairpins only where it maps endpoint-independent")
+	errRange    = errors.New("the kernel leaves the range to preserve a port")
+	errFirewall = errors.New("a firewall that translates nothing has no ports, no hairpin and no limit of mappings")
+	errFew      = fmt.Errorf("the kernel cannot be kept to fewer than %d mappings", enoughMappings)
 )
 
-// ruleset returns the nftables rules of a NAT. inside is where a full cone
-// sends what nobody asked for; until it is valid there is no such rule.
-//
-// In the kernel's words: masquerade keeps the port if the whole tuple is free,
-// and so maps endpoint-independent in effect (RFC 4787 §4.1); connection tracking lets in
-// replies only, which is address-and-port-dependent filtering (§5).
-func ruleset(cfg netsim.NATConfig, inside netip.Addr) (string, error) {
-	source, err := translation(cfg)
-	if err != nil {
-		return "", err
-	}
-	if cfg.Hairpin || cfg.MaxMappings != 0 {
-		return "", errFeature
-	}
-	var forwardAll bool
-	switch cfg.Filtering {
-	case netsim.AddressAndPortDependent:
-	case netsim.EndpointIndependent:
-		forwardAll = true
-	default:
-		return "", errFiltering
-	}
-	if forwardAll && (cfg.NoTranslation || cfg.Mapping != netsim.EndpointIndependent) {
-		return "", errFiltering
-	}
+// enoughMappings are more than a topology that is built here has need of: a limit above it changes nothing.
+const enoughMappings = 256
 
-	var b strings.Builder
-	rule := func(chain, hook, rule string) {
-		fmt.Fprintf(&b, "\tchain %s { type %s; %s; }\n", chain, hook, rule)
+// CheckNAT returns why the kernel cannot be a NAT, or nil. [Beside] says what it is beside that.
+func CheckNAT(cfg netsim.NATConfig) error {
+	if names := unknown(cfg); len(names) > 0 {
+		return fmt.Errorf("the kernel's NATs have no %s", strings.Join(names, ", "))
 	}
-	b.WriteString("flush ruleset\ntable ip nat {\n")
-	if source != "" {
-		rule("postrouting", "nat hook postrouting priority srcnat", "oifname "+uplink+" "+source)
-	}
-	if forwardAll && inside.IsValid() {
-		rule("prerouting", "nat hook prerouting priority dstnat",
-			fmt.Sprintf("iifname %s meta l4proto udp dnat to %v", uplink, inside))
-	}
-	b.WriteString("}\ntable inet filter {\n")
-	if !cfg.StealPorts {
-		// An accepted packet that no socket wants is tracked all the same, and
-		// the entry takes the port from the next mapping towards its source.
-		// Only a dropped one leaves no trace.
-		rule("input", "filter hook input priority filter",
-			"iifname "+uplink+" meta l4proto { tcp, udp } ct state new,invalid drop")
-	}
-	rule("forward", "filter hook forward priority filter",
-		"ct status dnat accept; iifname "+uplink+" ct state new,invalid drop")
-	b.WriteString("}\n")
-	return b.String(), nil
-}
-
-// translation returns the statement that gives packets their external source.
-func translation(cfg netsim.NATConfig) (string, error) {
-	type mapping struct {
-		netsim.Behavior
-		netsim.PortPolicy
+	if cfg.MaxMappings > 0 && cfg.MaxMappings < enoughMappings {
+		return errFew
 	}
 	if cfg.NoTranslation {
-		return "", nil
+		if cfg.Hairpin || cfg.PortRange != (netsim.PortRange{}) || cfg.PortsTaken > 0 {
+			return errFirewall
+		}
+		return nil
 	}
-	switch (mapping{cfg.Mapping, cfg.Ports}) {
-	case mapping{netsim.EndpointIndependent, netsim.PreservePort}:
-		return "masquerade", nil
-	case mapping{netsim.AddressAndPortDependent, netsim.RandomPort}:
-		return "masquerade fully-random", nil
+	if cfg.Ports == netsim.PreservePort && (cfg.PortRange != (netsim.PortRange{}) || cfg.PortsTaken > 0) {
+		return errRange
 	}
-	return "", errMapping
+	if cfg.Hairpin && cfg.Mapping != netsim.EndpointIndependent {
+		return errHairpin
+	}
+	_, err := translation(cfg)
+	return err
 }
 
-// loadRules makes the node the NAT that it is configured to be.
-func (n *Node) loadRules() {
-	n.lab.t.Helper()
-	rules, err := ruleset(n.nat, n.inside)
-	n.must(err)
-	_, err = n.ns.run(rules, "nft", "-f", "-")
-	n.must(err)
-	if n.nat.Timeout <= 0 {
-		return
+// Beside returns how the kernel's NAT differs from the configuration without a difference to who
+// reaches whom, in a topology of a few hosts and within the life of mappings.
+func Beside(cfg netsim.NATConfig) (list []string) {
+	if !cfg.InboundRefresh {
+		list = append(list, "mappings that packets in do not refresh")
 	}
-	seconds := strconv.Itoa(int(max(n.nat.Timeout/time.Second, 1)))
-	n.must(n.ns.sysctl("netfilter/nf_conntrack_udp_timeout", seconds))
-	n.must(n.ns.sysctl("netfilter/nf_conntrack_udp_timeout_stream", seconds))
+	if cfg.MaxMappings > 0 {
+		list = append(list, "the limit of mappings")
+	}
+	if cfg.TCPTransitory > 0 {
+		list = append(list, "the life of TCP connections that are opened or closed")
+	}
+	return list
 }
 
-// expose makes the first host below a full cone the one that gets everything.
-func (n *Node) expose(addrs []netip.Prefix) {
-	n.lab.t.Helper()
-	if n.inside.IsValid() || n.nat.Filtering != netsim.EndpointIndependent {
-		return
+// unknown names the fields of a configuration that mean something and are not known here. So
+// what the simulator learns is refused until the kernel has learnt it too.
+func unknown(cfg netsim.NATConfig) (names []string) {
+	known := []string{
+		"Mapping", "Filtering", "Ports", "PortStep", "PortRange", "PortsTaken", "Hairpin", "NoTranslation", "MaxMappings",
+		"Timeout", "UnrepliedTimeout", "InboundRefresh", "TCPTimeout", "TCPTransitory", "BlockUDP", "UDPRate", "AllowPorts", "StealPorts",
 	}
-	for _, p := range addrs {
-		if p.Addr().Is4() {
-			n.inside = p.Addr()
-			n.loadRules()
-			return
+	v := reflect.ValueOf(cfg)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; !slices.Contains(known, name) && !v.Field(i).IsZero() {
+			names = append(names, name)
 		}
 	}
+	return names
+}
+
+// defaultTimeout is the life of a mapping, as the simulator has it.
+const defaultTimeout = 120 * time.Second
+
+// seconds is a time as the kernel takes it.
+func seconds(d time.Duration) int { return int(max(d/time.Second, 1)) }
+
+// loadRules makes the node the NAT that it is configured to be.
+func (n *Node) loadRules() error {
+	rules, err := ruleset(n.nat, n.up[0].external())
+	if err != nil {
+		return err
+	}
+	if err := n.pipe(rules, "nft", "-f", "-"); err != nil {
+		return err
+	}
+	timeout := n.nat.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	first := n.nat.UnrepliedTimeout
+	if first <= 0 {
+		first = timeout
+	}
+	lives := []struct {
+		key  string
+		life time.Duration
+	}{{"udp_timeout", first}, {"udp_timeout_stream", timeout}, {"tcp_timeout_established", n.nat.TCPTimeout}}
+	for _, l := range lives {
+		if l.life <= 0 {
+			continue
+		}
+		if err := n.ns.sysctl("netfilter/nf_conntrack_"+l.key, strconv.Itoa(seconds(l.life))); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -179,7 +179,7 @@ func punched(t *testing.T, w world) (a, b *endpoint) {
 // Above a firewall the addresses below it are known, and its hosts are reached
 // by whom they have talked to alone.
 func TestFirewall(t *testing.T) {
-	lab := New(t)
+	lab := newLab(t)
 	core, wall := lab.Router("core"), lab.NAT("wall", netsim.Firewall)
 	alice, server := lab.Host("alice"), lab.Host("server")
 	lab.Connect(server, core, "203.0.113.2/24", "2001:db8::2/64")
@@ -235,14 +235,16 @@ func TestRuleset(t *testing.T) {
 		{"port restricted", netsim.PortRestricted, nil},
 		{"symmetric", netsim.Symmetric, nil},
 		{"firewall", netsim.Firewall, nil},
-		{"restricted cone", netsim.RestrictedCone, errFiltering},
-		{"address-dependent mapping", with(netsim.Symmetric, func(c *netsim.NATConfig) { c.Mapping = netsim.AddressDependent }), errMapping},
-		{"random ports", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.Ports = netsim.RandomPort }), errMapping},
-		{"open symmetric", with(netsim.Symmetric, func(c *netsim.NATConfig) { c.Filtering = netsim.EndpointIndependent }), errFiltering},
-		{"hairpin", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.Hairpin = true }), errFeature},
-		{"limit", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.MaxMappings = 1 }), errFeature},
+		{"restricted cone", netsim.RestrictedCone, nil},
+		{"sequential", with(netsim.Symmetric, func(c *netsim.NATConfig) { c.Ports = netsim.SequentialPort }), nil},
+		{"preserved ports of a symmetric one", with(netsim.Symmetric, func(c *netsim.NATConfig) { c.Ports = netsim.PreservePort }), errMapping},
+		{"sequential ports of a cone", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.Ports = netsim.SequentialPort }), errMapping},
+		{"symmetric hairpin", with(netsim.Symmetric, func(c *netsim.NATConfig) { c.Hairpin = true }), errHairpin},
+		{"limit", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.MaxMappings = 1 }), errFew},
+		{"preserved ports of a range", with(netsim.PortRestricted, func(c *netsim.NATConfig) { c.PortRange = netsim.PortRange{Low: 5000, High: 6000} }), errRange},
+		{"hairpin of a firewall", with(netsim.Firewall, func(c *netsim.NATConfig) { c.Hairpin = true }), errFirewall},
 	} {
-		if _, err := ruleset(test.cfg, netip.Addr{}); !errors.Is(err, test.want) {
+		if _, err := ruleset(test.cfg, netip.MustParseAddr(natAAddr)); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}

@@ -1,10 +1,9 @@
-//go:build linux && natlab
-
 package natlab
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -16,12 +15,14 @@ import (
 const (
 	readyTimeout = 10 * time.Second // of a program, from start to the line that says so, and of an interface
 	stopTimeout  = 5 * time.Second  // from SIGTERM to SIGKILL
-	keptOutput   = 64 << 10         // bytes of a process's output that a failed test shows
+	keptOutput   = 64 << 10         // bytes of a process's output that are kept
 )
 
-// A Process is a program that runs in a node until the test ends.
+// A Process is a program that runs in a node until Stop, or the end of the lab or of this
+// process, however that ends.
 type Process struct {
 	node *Node
+	name string
 	cmd  *exec.Cmd
 	out  *transcript
 	stop context.CancelFunc
@@ -30,65 +31,68 @@ type Process struct {
 	err   error         // of cmd.Wait
 }
 
-// Start starts a program in the node. When the test ends it is told to stop
-// (SIGTERM), and killed if it does not; a failed test shows what it wrote.
-func (n *Node) Start(name string, args ...string) *Process {
-	n.lab.t.Helper()
+// Start starts a program in the node, with env beside this process's environment.
+func (n *Node) Start(env []string, name string, args ...string) (*Process, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{
 		node:  n,
-		cmd:   n.command(ctx, name, args...),
+		name:  name,
+		cmd:   n.command(ctx, env, name, args...),
 		out:   &transcript{ready: make(chan string, 1)},
 		stop:  cancel,
 		ended: make(chan struct{}),
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
+	if n.lab.closed {
+		cancel()
+		return nil, errClosed
+	}
 	if err := n.ns.do(p.cmd.Start); err != nil {
 		cancel()
-		n.must(err)
+		return nil, n.errorf("%w", err)
 	}
-	go func() {
+	n.lab.processes = append(n.lab.processes, p)
+	go func() { // ends with the program, which Stop waits for
 		defer close(p.ended)
 		p.err = p.cmd.Wait()
 	}()
-	n.lab.t.Cleanup(func() {
-		p.Stop()
-		if n.lab.t.Failed() {
-			n.lab.t.Logf("%s: %s wrote:\n%s", n.Name, name, p.out)
-		}
-	})
-	return p
+	return p, nil
 }
 
-// command prepares a program for the node. It is stopped when ctx is done, and
-// dies with this process.
-func (n *Node) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+// command prepares a program for the node. It is told to stop (SIGTERM) when ctx is done,
+// killed if it does not, and dies with this process.
+func (n *Node) command(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
-	// The signal comes when the thread ends that started the program: that is
-	// the namespace's, which outlives it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(cmd.Environ(), env...)
+	cmd.SysProcAttr = tied()
 	return cmd
 }
 
-// Ready waits for the line that says that the program is ready, and returns
-// the fields in it. It fails the test if the program ends instead, or takes
-// more than 10 s.
-func (p *Process) Ready() map[string]string {
-	t := p.node.lab.t
-	t.Helper()
-	timeout := time.NewTimer(readyTimeout)
-	defer timeout.Stop()
+// Ready waits for the line that says that the program is ready, and returns the fields in
+// it. It is an error if the program ends instead, or takes more than 10 s.
+func (p *Process) Ready(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not ready after %v", readyTimeout))
+	defer cancel()
 	select {
 	case line := <-p.out.ready:
-		return fields(line)
+		return fields(line), nil
 	case <-p.ended:
-		t.Fatalf("%s: %s ended before it was ready: %v", p.node.Name, p.cmd.Path, p.err)
-	case <-timeout.C:
-		t.Fatalf("%s: %s is not ready after %v", p.node.Name, p.cmd.Path, readyTimeout)
+		return nil, p.node.errorf("%s ended before it was ready: %w: %s", p.name, p.failure(), p.out)
+	case <-ctx.Done():
+		return nil, p.node.errorf("%s: %w: %s", p.name, context.Cause(ctx), p.out)
 	}
-	return nil
+}
+
+// failure is why the program ended. It has.
+func (p *Process) failure() error {
+	if p.err == nil {
+		return errors.New("with status 0")
+	}
+	return p.err
 }
 
 // Stop stops the program and waits for it. Further calls do nothing.
@@ -97,19 +101,21 @@ func (p *Process) Stop() {
 	<-p.ended
 }
 
-// Run runs a program in the node until it ends, ctx is done or the test does,
-// and returns what it wrote to standard output. Its error holds the end of what
-// it wrote to standard error.
-func (n *Node) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	cmd := n.command(ctx, name, args...)
+// Output returns the end of what the program has written.
+func (p *Process) Output() string { return p.out.String() }
+
+// Run runs a program in the node until it ends or ctx is done, and returns what it
+// wrote to standard output. Its error holds the end of what it wrote to standard error.
+func (n *Node) Run(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
+	cmd := n.command(ctx, env, name, args...)
 	var stdout bytes.Buffer
 	stderr := &transcript{}
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
 	if err := n.ns.do(cmd.Start); err != nil {
-		return nil, err
+		return nil, n.errorf("%w", err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return stdout.Bytes(), fmt.Errorf("%s: %s: %w: %s", n.Name, name, err, stderr)
+		return stdout.Bytes(), n.errorf("%s: %w: %s", name, err, stderr)
 	}
 	return stdout.Bytes(), nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestProcess(t *testing.T) {
-	alice := New(t).Host("alice")
+	alice := newLab(t).Host("alice")
 	p := alice.Start("sh", "-c", "echo already id=0; echo ready id=x ref=y@z:1 rest; exec sleep 1000")
 	if got, want := p.Ready(), map[string]string{"id": "x", "ref": "y@z:1"}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

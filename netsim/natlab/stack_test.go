@@ -17,19 +17,19 @@ import (
 
 // A place is where a device is in a chain, and its addresses there.
 type place struct {
-	at    func(chain) *Node
+	at    func(chain) *tnode
 	addrs []string
 }
 
 var (
-	behindA      = place{func(c chain) *Node { return c.natA }, []string{"198.18.1.2/24"}}
-	besideA      = place{func(c chain) *Node { return c.natA }, []string{"198.18.1.3/24"}}
-	behindB      = place{func(c chain) *Node { return c.natB }, []string{"198.18.2.2/24"}}
-	public       = place{func(c chain) *Node { return c.right }, []string{"203.0.113.130/25"}}
-	publicLeft6  = place{func(c chain) *Node { return c.left }, []string{"2001:db8:10::2/64"}}
-	publicRight6 = place{func(c chain) *Node { return c.right }, []string{"2001:db8:11::2/64"}}
-	behindA6     = place{func(c chain) *Node { return c.natA }, []string{"2001:db8:12::2/64"}}
-	behindB6     = place{func(c chain) *Node { return c.natB }, []string{"2001:db8:13::2/64"}}
+	behindA      = place{func(c chain) *tnode { return c.natA }, []string{"198.18.1.2/24"}}
+	besideA      = place{func(c chain) *tnode { return c.natA }, []string{"198.18.1.3/24"}}
+	behindB      = place{func(c chain) *tnode { return c.natB }, []string{"198.18.2.2/24"}}
+	public       = place{func(c chain) *tnode { return c.right }, []string{"203.0.113.130/25"}}
+	publicLeft6  = place{func(c chain) *tnode { return c.left }, []string{"2001:db8:10::2/64"}}
+	publicRight6 = place{func(c chain) *tnode { return c.right }, []string{"2001:db8:11::2/64"}}
+	behindA6     = place{func(c chain) *tnode { return c.natA }, []string{"2001:db8:12::2/64"}}
+	behindB6     = place{func(c chain) *tnode { return c.natB }, []string{"2001:db8:13::2/64"}}
 )
 
 // both is a place with the addresses of two.
@@ -118,7 +118,7 @@ type pong struct {
 const pingsTimeout = 8 * time.Second
 
 // ping runs a ping of five and returns the answers, of which none may be missing.
-func ping(t *testing.T, n *Node, name string, args ...string) (pongs []pong) {
+func ping(t *testing.T, n *tnode, name string, args ...string) (pongs []pong) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), pingsTimeout)
 	defer cancel()

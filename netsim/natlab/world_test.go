@@ -54,23 +54,23 @@ func kernelWorld(t *testing.T, a, b netsim.NATConfig) world {
 	n := newChain(t, a, b)
 	lab := n.lab
 	w := world{lab.Host("alice"), lab.Host("arthur"), lab.Host("bob"), lab.Host("server"), lab.Host("stranger")}
-	lab.Connect(w.alice.(*Node), n.natA, aliceAddr+"/24")
-	lab.Connect(w.arthur.(*Node), n.natA, arthurAddr+"/24")
-	lab.Connect(w.bob.(*Node), n.natB, bobAddr+"/24")
-	lab.Connect(w.server.(*Node), n.core, serverAddr+"/25")
-	lab.Connect(w.stranger.(*Node), n.core, strangeIP+"/25")
+	lab.Connect(w.alice.(*tnode), n.natA, aliceAddr+"/24")
+	lab.Connect(w.arthur.(*tnode), n.natA, arthurAddr+"/24")
+	lab.Connect(w.bob.(*tnode), n.natB, bobAddr+"/24")
+	lab.Connect(w.server.(*tnode), n.core, serverAddr+"/25")
+	lab.Connect(w.stranger.(*tnode), n.core, strangeIP+"/25")
 	return w
 }
 
 // A chain is the part of a world without hosts.
 type chain struct {
-	lab               *Lab
-	core, left, right *Node // the routers; left and right are next to the NATs
-	natA, natB        *Node
+	lab               tlab
+	core, left, right *tnode // the routers; left and right are next to the NATs
+	natA, natB        *tnode
 }
 
 func newChain(t *testing.T, a, b netsim.NATConfig) chain {
-	lab := New(t)
+	lab := newLab(t)
 	n := chain{
 		lab:   lab,
 		core:  lab.Router("core2"),

@@ -1,15 +1,12 @@
-//go:build linux && natlab
-
 package natlab
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +16,12 @@ import (
 type namespace struct {
 	path  string // in /proc, for others to name it; good until close
 	calls chan func()
+	quit  chan struct{} // closed by close
 	done  chan struct{}
 }
 
 func newNamespace() (*namespace, error) {
-	n := &namespace{calls: make(chan func()), done: make(chan struct{})}
+	n := &namespace{calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
 	go n.live(ready)
 	if err := <-ready; err != nil {
@@ -51,59 +49,49 @@ func (n *namespace) live(ready chan<- error) {
 	}
 	defer close(n.done)
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		ready <- fmt.Errorf("new network namespace: %w", err)
+		ready <- fmt.Errorf("new network namespace: %w: it takes the capability CAP_SYS_ADMIN", err)
 		return
 	}
 	n.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", unix.Getpid(), unix.Gettid())
 	ready <- nil
-	for f := range n.calls {
-		f()
+	for {
+		select {
+		case f := <-n.calls:
+			f()
+		case <-n.quit:
+			return
+		}
 	}
 }
 
 // do runs f in the namespace. Sockets that it opens and processes that it
-// starts belong there for good. It must return: neither panic nor Goexit.
+// starts belong there for good. It must return: neither panic nor Goexit. After close it
+// is an error.
 func (n *namespace) do(f func() error) error {
 	result := make(chan error)
-	n.calls <- func() { result <- f() }
-	return <-result
-}
-
-// run runs a command in the namespace and returns what it says.
-func (n *namespace) run(stdin, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	out := new(bytes.Buffer)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := n.do(cmd.Run); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s%s", name, strings.Join(args, " "), err, out, stdin)
+	select {
+	case n.calls <- func() { result <- f() }:
+		return <-result
+	case <-n.done:
+		return errClosed
 	}
-	return out.String(), nil
 }
 
-// ip runs an ip command, whose arguments are separated by blanks.
-func (n *namespace) ip(format string, args ...any) error {
-	_, err := n.run("", "ip", strings.Fields(fmt.Sprintf(format, args...))...)
-	return err
-}
-
-// await waits until an interface is ready. The kernel activates it, and makes
-// its link-local address, in the background; what is sent before is lost.
+// await waits until an interface is ready. The kernel activates it in the background;
+// what is sent before is lost.
 func (n *namespace) await(dev string) error {
-	for deadline := time.Now().Add(readyTimeout); ; {
-		link, err := n.run("", "ip", "link", "show", "dev", dev)
-		if err != nil {
+	for deadline := time.Now().Add(readyTimeout); ; time.Sleep(time.Millisecond) {
+		var ready bool
+		err := n.do(func() error {
+			i, err := net.InterfaceByName(dev)
+			ready = err == nil && i.Flags&net.FlagRunning != 0
 			return err
-		}
-		tentative, err := n.run("", "ip", "address", "show", "dev", dev, "tentative")
-		if err != nil {
+		})
+		if ready || err != nil {
 			return err
-		}
-		if strings.Contains(link, "state UP") && tentative == "" {
-			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s is not ready after %v: %s%s", dev, readyTimeout, link, tentative)
+			return fmt.Errorf("%s is not ready after %v", dev, readyTimeout)
 		}
 	}
 }
@@ -128,6 +116,18 @@ func (n *namespace) sysctlIfAny(key, value string) error {
 // close ends the thread. The kernel deletes the namespace with everything in
 // it as soon as the last process and socket there have gone.
 func (n *namespace) close() {
-	close(n.calls)
+	close(n.quit)
 	<-n.done
 }
+
+// supported reports why there can be no lab here.
+func supported() error {
+	if os.Geteuid() != 0 {
+		return errors.New("only root may make network namespaces: run it with sudo")
+	}
+	return nil
+}
+
+// tied has a program die with this process: the signal comes when the thread ends
+// that started it, which is the namespace's.
+func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
