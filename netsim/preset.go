@@ -163,6 +163,20 @@ func (p Preset) translates64() bool {
 	return slices.ContainsFunc(p.Boxes, func(c NATConfig) bool { return nat64.Valid(c.Prefix64) })
 }
 
+// BoxAddrs returns the addresses of each box, from the internet inwards, to the node above it, as
+// [Preset.Attach] gives them: for who draws the boxes elsewhere.
+func (p Preset) BoxAddrs(wan ...string) ([][]string, error) {
+	addr4, net6, err := p.wan(wan)
+	if err != nil {
+		return nil, fmt.Errorf("netsim: attach %s: %w", p.Name, err)
+	}
+	all := make([][]string, len(p.Boxes))
+	for i := range all {
+		all[i] = p.boxAddrs(i, addr4, net6)
+	}
+	return all, nil
+}
+
 // boxAddrs returns the addresses of the i-th box from the internet inwards, to the node above it.
 func (p Preset) boxAddrs(i int, addr4 string, net6 netip.Prefix) (addrs []string) {
 	switch {

@@ -39,6 +39,8 @@ All that is random comes from a seed: what happened once can be had again.`,
 		newInit(),
 		newPresets(),
 		newZones(),
+		newKernel(),
+		newCompare(),
 	)
 	return c
 }

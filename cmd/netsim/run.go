@@ -176,6 +176,16 @@ func verdict(path string, results []*scenario.Result) error {
 // show shows runs to people: the steps of the first, and how the others differ.
 func show(t *terminal.Terminal, f *scenario.File, results []*scenario.Result, took time.Duration) {
 	r := results[0]
+	met := showSteps(t, f, r)
+	t.Printf("%d of %d steps as expected; %s simulated in %.1f s, %d packets, seed %d\n", met, len(r.Steps), clock(r.Virtual), took.Seconds(), r.Packets, r.Seed)
+	t.Printf("hash %s\n", r.Hash)
+	if len(results) > 1 {
+		t.Printf("%s\n", compare(results))
+	}
+}
+
+// showSteps shows the steps of a run to people, and returns how many went as expected.
+func showSteps(t *terminal.Terminal, f *scenario.File, r *scenario.Result) (met int) {
 	if f.Name != "" {
 		t.Printf("%s\n\n", t.Bold(f.Name))
 	}
@@ -194,7 +204,6 @@ func show(t *terminal.Terminal, f *scenario.File, results []*scenario.Result, to
 			t.Printf("%16s  expected %s, but %s\n", "", o.Expected, o.Why)
 		}
 	}
-	met := 0
 	for _, o := range r.Steps {
 		if o.Met {
 			met++
@@ -203,11 +212,7 @@ func show(t *terminal.Terminal, f *scenario.File, results []*scenario.Result, to
 	if len(r.Steps) > 0 {
 		t.Printf("\n")
 	}
-	t.Printf("%d of %d steps as expected; %s simulated in %.1f s, %d packets, seed %d\n", met, len(r.Steps), clock(r.Virtual), took.Seconds(), r.Packets, r.Seed)
-	t.Printf("hash %s\n", r.Hash)
-	if len(results) > 1 {
-		t.Printf("%s\n", compare(results))
-	}
+	return met
 }
 
 // clock is a simulated time, in seconds.
@@ -283,6 +288,12 @@ func writeResult(w io.Writer, path string, r *scenario.Result) error {
 		File: path, Seed: r.Seed, Met: r.Met(), Virtual: inMilliseconds(r.Virtual),
 		Packets: r.Packets, Hash: r.Hash, Steps: []stepView{},
 	}
+	v.Steps = append(v.Steps, stepViews(r)...)
+	return encode(w, v)
+}
+
+// stepViews are the steps of a run in JSON.
+func stepViews(r *scenario.Result) (list []stepView) {
 	for _, o := range r.Steps {
 		s := stepView{
 			Line: o.Line, Step: o.Text, Began: inMilliseconds(o.Began), Took: inMilliseconds(o.Took), Path: o.Path,
@@ -292,9 +303,9 @@ func writeResult(w io.Writer, path string, r *scenario.Result) error {
 			ms := inMilliseconds(o.FirstByte)
 			s.FirstByte = &ms
 		}
-		v.Steps = append(v.Steps, s)
+		list = append(list, s)
 	}
-	return encode(w, v)
+	return list
 }
 
 func inMilliseconds(d time.Duration) float64 { return float64(d) / 1e6 }

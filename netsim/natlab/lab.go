@@ -181,10 +181,22 @@ func (n *Node) pipe(text, name string, args ...string) error {
 		return err
 	}
 	if err := cmd.Wait(); err != nil {
-		said := strings.TrimSpace(out.String())
+		said := short(strings.TrimSpace(out.String()))
 		return fmt.Errorf("%s: %w: %s%s", name, err, said, missing(said))
 	}
 	return nil
+}
+
+// short cuts lines and text that nobody reads to their end.
+func short(text string) string {
+	const width, height = 200, 10
+	lines := strings.Split(text, "\n")
+	for i, l := range lines[:min(len(lines), height)] {
+		if len(l) > width {
+			lines[i] = l[:width] + " …"
+		}
+	}
+	return strings.Join(lines[:min(len(lines), height)], "\n")
 }
 
 // missing is what to do about a message of the kernel's that a part of it is missing.

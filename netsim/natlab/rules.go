@@ -84,9 +84,9 @@ func (w *ruleWriter) translate(external netip.Addr) error {
 	w.line("%s masquerade", toOutside)
 	if w.cfg.Hairpin {
 		// It comes back from the sender's external endpoint (RFC 4787 §6, REQ-9a).
-		port := ""
+		port := "" // the sender's, which does not depend on the remote
 		if w.cfg.Ports != netsim.PreservePort {
-			port = ":" + w.outerPort()
+			port = ":" + portMap(hashed, w.free())
 		}
 		w.line("ct status dnat %s %s snat to %v%s", fromInside, ports, external, port)
 	}
@@ -117,7 +117,7 @@ func (w *ruleWriter) letIn(external netip.Addr) {
 	w.line("chain prerouting { type nat hook prerouting priority dstnat")
 	w.line("%s ip daddr %v %s %s%s", fromOutside, external, ports, allowed, to)
 	if w.cfg.Hairpin {
-		w.line("%s ip daddr %v %s %s%s", fromInside, external, ports, w.hairpinAllowed(external), to)
+		w.line("%s ip daddr %v %s %s", fromInside, external, ports, to)
 	}
 	w.line("}")
 	// What is sent opens the way back: from outside by the addresses that the packet has after
@@ -131,37 +131,27 @@ func (w *ruleWriter) letIn(external netip.Addr) {
 		}
 	}
 	w.line("}")
-	if !w.cfg.Hairpin {
-		return
+	if w.cfg.Hairpin {
+		w.turn(external)
 	}
-	// A hairpin is noted before it is translated: one that is not let in gets no further.
-	outer := w.outerPort()
-	w.line("chain turn { type filter hook prerouting priority dstnat - 10")
-	w.line("%s ip daddr %v %s update @inner { meta l4proto . %s %s : ip saddr . th sport }", fromInside, external, ports, outer, w.life())
-	if r.typ != "" {
-		w.line("%s ip daddr %v %s update @pins { meta l4proto . %s%s %s }", fromInside, external, ports, outer, r.sentTo, w.life())
-	}
-	w.line("}")
 }
 
-// outerPort is the external port of a packet from inside, which does not depend on the remote.
-func (w *ruleWriter) outerPort() string {
-	if w.cfg.Ports == netsim.PreservePort {
-		return "th sport"
-	}
-	return portMap(hashed, w.free())
-}
-
-// hairpinAllowed is as for what comes from outside, of a sender whose external endpoint it
-// comes from.
-func (w *ruleWriter) hairpinAllowed(external netip.Addr) string {
+// turn writes what hairpins have of their own. Whom an internal endpoint has sent to at the
+// external address is noted before translation, by that endpoint: what is not let in gets no
+// further. What it gets is looked at after translation, when it has its external source.
+func (w *ruleWriter) turn(external netip.Addr) {
+	typ, sentTo, from := "", "", ""
 	switch w.cfg.Filtering {
-	case netsim.AddressDependent:
-		return "meta l4proto . th dport . ip daddr @pins " // the external address itself
+	case netsim.EndpointIndependent:
+		return
 	case netsim.AddressAndPortDependent:
-		return "meta l4proto . th dport . ip daddr . " + w.outerPort() + " @pins "
+		typ, sentTo, from = " . inet_service", " . th dport", " . th sport"
 	}
-	return ""
+	w.line("set turned { type inet_proto . ipv4_addr . inet_service%s; flags dynamic,timeout; size 65536; }", typ)
+	w.line("chain turn { type filter hook prerouting priority dstnat - 10")
+	w.line("%s ip daddr %v %s update @turned { meta l4proto . ip saddr . th sport%s %s }\n}", fromInside, external, ports, sentTo, w.life())
+	w.line("chain turned_in { type filter hook postrouting priority srcnat + 10")
+	w.line("%s oifname != %s ct status dnat ct direction original %s meta l4proto . ip daddr . th dport%s != @turned drop\n}", fromInside, uplink, ports, from)
 }
 
 // filter writes the table that says what may pass.

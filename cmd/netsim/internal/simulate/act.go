@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bdtnet/bdt/bdt"
@@ -181,24 +180,6 @@ func (w *world) netcheck(ctx context.Context, s *scenario.Step, o *scenario.Outc
 	if err != nil {
 		return err
 	}
-	family, name := r.IPv4, "IPv4"
-	if !r.IPv4.Works && r.IPv6.Works {
-		family, name = r.IPv6, "IPv6"
-	}
-	found := map[string]string{
-		"udp": r.UDP.Value, "mapping": family.Mapping.Value, "filtering": family.Filtering.Value,
-		"hairpin": family.Hairpin.Value, "ports": family.PortPreservation.Value,
-	}
-	var words, wrong []string
-	for _, v := range scenario.Verdicts {
-		words = append(words, v+" "+found[v])
-		if want, ok := s.Expect.Verdicts[v]; ok && want != found[v] {
-			wrong = append(wrong, fmt.Sprintf("%s is %s", v, found[v]))
-		}
-	}
-	o.Detail = name + ": " + strings.Join(words, ", ")
-	if len(wrong) > 0 {
-		return fmt.Errorf("%s", strings.Join(wrong, ", "))
-	}
-	return nil
+	o.Detail, err = Verdicts(r, s.Expect)
+	return err
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 )
 
-// judge says whether what came of a step is what was expected.
-func judge(s *scenario.Step, o *scenario.Outcome) {
+// Judge says whether what came of a step is what was expected.
+func Judge(s *scenario.Step, o *scenario.Outcome) {
 	o.Why = why(s, o)
 	o.Met = o.Why == ""
 }

@@ -132,7 +132,7 @@ func (w *world) step(ctx context.Context, s *scenario.Step, o *scenario.Outcome,
 	if err != nil {
 		o.Err = text(err)
 	}
-	judge(s, o)
+	Judge(s, o)
 }
 
 // text is an error without the id of the peer, which means nothing to those who know names.
