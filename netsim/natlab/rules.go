@@ -286,7 +286,11 @@ func (w *ruleWriter) sequence() (list []uint16) {
 // portMap returns an expression that selects a port by a number that nftables computes.
 func portMap(number string, ports []uint16) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s mod %d map { ", number, len(ports))
+	seed := "" // the same in all rules; without one each has its own
+	if strings.HasPrefix(number, "jhash") {
+		seed = " seed 0x4e415453"
+	}
+	fmt.Fprintf(&b, "%s mod %d%s map { ", number, len(ports), seed)
 	for i, p := range ports {
 		if i > 0 {
 			b.WriteString(", ")

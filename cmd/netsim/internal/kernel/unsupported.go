@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/netsim"
@@ -109,6 +110,22 @@ func timeless(c netsim.LinkConfig) (netsim.LinkConfig, []string) {
 	take("rate", c.Rate > 0)
 	c.Delay, c.Jitter, c.Rate, c.Queue, c.QueuePackets, c.CoDel = 0, 0, 0, 0, 0, false
 	return c, words
+}
+
+// wire is the delay of a link of the kernel's, about.
+const wire = 20 * time.Microsecond
+
+// Timeless returns a scenario as the kernel runs it, for the simulator: without what changes only
+// when packets arrive. Who is first matters to a NAT that loses ports to unsolicited packets.
+func Timeless(f *scenario.File) *scenario.File {
+	g := *f
+	g.Links = slices.Clone(f.Links)
+	for i := range g.Links {
+		cfg, _ := timeless(g.Links[i].Config)
+		cfg.Delay = wire
+		g.Links[i].Config = cfg
+	}
+	return &g
 }
 
 // Beside returns what the kernel leaves out of a scenario that it runs: what makes no difference
