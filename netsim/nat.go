@@ -46,6 +46,7 @@ type NATConfig struct {
 	PortsTaken    float64   // part of the range that other subscribers hold, 0 to 1
 	Contention    int       // SequentialPort: others make up to so many mappings between two of ours
 	Hairpin       bool      // hosts behind it reach each other by its external address (RFC 4787 §6)
+	HairpinInner  bool      // with Hairpin: they see the inner endpoint of who sends, against REQ-9a
 	NoTranslation bool      // a firewall: IPv4 keeps its addresses too
 	MaxMappings   int       // mappings, and remotes let in, at a time; 0: 65,536
 
@@ -240,7 +241,8 @@ func (t *NAT) translated(p *packet, in *pipe, src, dst netip.AddrPort) {
 }
 
 // hairpin turns a packet from below to the external address around. It comes
-// back from the sender's external endpoint (RFC 4787 §6, REQ-9a).
+// back from the sender's external endpoint (RFC 4787 §6, REQ-9a), or by HairpinInner from
+// the internal one; the filter goes by the external one in any case.
 func (t *NAT) hairpin(p *packet, in *pipe, src, dst netip.AddrPort) {
 	switch {
 	case !t.cfg.Hairpin:

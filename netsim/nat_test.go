@@ -264,6 +264,67 @@ func TestHairpin(t *testing.T) {
 	}
 }
 
+// TestHairpinInner is what some routers do against REQ-9a: the receiver sees an endpoint of its
+// own network, to which it answers straight, from where the sender does not expect it.
+func TestHairpinInner(t *testing.T) {
+	simulate(t, func(t *testing.T, n *Network) {
+		x := newBehind(n, NATConfig{Hairpin: true, HairpinInner: true, Filtering: AddressAndPortDependent})
+		a, b := listen(t, x.a, "0.0.0.0:5000"), listen(t, x.b, "0.0.0.0:6000")
+		a.send(addr(natAddr+":6000"), "punch")
+		b.wantNone()
+		b.send(addr(natAddr+":5000"), "around") // the filter knows b by its external endpoint
+		d := a.want("around")
+		if d.Addr != addr("198.18.1.3:6000") {
+			t.Fatalf("from %v, want the internal endpoint", d.Addr)
+		}
+		a.send(d.Addr, "answer")
+		if got := b.want("answer").Addr; got != addr("198.18.1.2:5000") {
+			t.Fatalf("answered by %v", got)
+		}
+	})
+}
+
+// What the outer of two NATs turns around it may let in to the inner one, each of which filters
+// by the endpoints that it sees: two homes behind a carrier's NAT reach each other by its address.
+func TestHairpinOfACarrier(t *testing.T) {
+	for _, hairpin := range []bool{true, false} {
+		simulate(t, func(t *testing.T, n *Network) {
+			core, s := n.Router("core"), n.Host("s")
+			carrier := n.NAT("carrier", NATConfig{Filtering: AddressDependent, Ports: RandomPort, Hairpin: hairpin})
+			Must(n.Connect(s, core, LinkConfig{}, s1Addr))
+			Must(n.Connect(carrier, core, LinkConfig{}, natAddr))
+			server := listen(t, s, "0.0.0.0:1")
+			var peers [2]*peer
+			var seen [2]netip.AddrPort
+			for i := range peers {
+				home, host := n.NAT(fmt.Sprint("home", i), PortRestricted), n.Host(fmt.Sprint("host", i))
+				Must(n.Connect(home, carrier, LinkConfig{}, fmt.Sprintf("198.19.1.%d", 2+i)))
+				Must(n.Connect(host, home, LinkConfig{}, "198.18.1.2/24")) // both have the same
+				peers[i] = listen(t, host, "0.0.0.0:5000")
+				peers[i].send(addr(s1Addr+":1"), "seen")
+				seen[i] = server.want("seen").Addr
+			}
+			if seen[0].Addr() != seen[1].Addr() || seen[0] == seen[1] {
+				t.Fatalf("seen at %v", seen)
+			}
+			peers[0].send(seen[1], "punch") // passes the carrier's filter or not, but not the home's
+			peers[1].wantNone()
+			peers[1].send(seen[0], "hello")
+			if !hairpin {
+				peers[0].wantNone()
+				return
+			}
+			if got := peers[0].want("hello").Addr; got != seen[1] {
+				t.Fatalf("from %v, want %v", got, seen[1])
+			}
+			peers[0].send(seen[1], "answer")
+			if got := peers[1].want("answer").Addr; got != seen[0] {
+				t.Fatalf("answered by %v, want %v", got, seen[0])
+			}
+		})
+	}
+}
+
 func TestSameLANIsNotTranslated(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {
 		x := newBehind(n, Symmetric)

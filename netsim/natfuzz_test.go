@@ -38,6 +38,7 @@ func cutNATConfig(b []byte) NATConfig {
 		TCPTimeout:       20 * time.Second,
 		TCPTransitory:    4 * time.Second,
 		Hairpin:          b[7]&1 != 0,
+		HairpinInner:     b[7]&32 != 0,
 		InboundRefresh:   b[7]&2 != 0,
 		StealPorts:       b[7]&4 != 0,
 		NoTranslation:    b[7]&24 == 24,
@@ -166,6 +167,9 @@ func (f *natFuzz) around(q Packet) {
 		return
 	}
 	inner, passes := f.model.in(q.Proto, q.TCP.Flags, outer, q.Dst, true, f.net.at)
+	if f.nat.cfg.HairpinInner {
+		outer = q.Src
+	}
 	f.want(e, passes, DropFilter, outer, inner)
 }
 

@@ -156,6 +156,9 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 	default:
 		t.replied(m, hole, h, p)
 		p.Dst = m.inner
+		if t.cfg.HairpinInner && in.link != t.uplink {
+			p.Src = src
+		}
 		t.to6(p)
 		t.translated(p, in, src, dst)
 		out.send(p)
