@@ -1,9 +1,11 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -184,8 +186,8 @@ func (r *reader) checkTree(f *File) error {
 	up := make(map[string][]string)
 	for _, l := range f.Links {
 		up[l.From] = append(up[l.From], l.To)
-		if node, _ := f.Node(l.From); node.Kind == NAT && len(up[l.From]) > 1 {
-			return r.at(l.Line, "", "the NAT %q has a link up already", l.From)
+		if err := r.checkNAT(f, &l, len(up[l.From])); err != nil {
+			return err
 		}
 	}
 	var tops []string
@@ -196,6 +198,9 @@ func (r *reader) checkTree(f *File) error {
 		if tops = append(tops, n.Name); len(tops) > 1 {
 			return r.at(n.Line, "add a link from it to the node above", "%q and %q both have nothing above: one node alone may", tops[0], n.Name)
 		}
+	}
+	if top, _ := f.Node(cmp.Or(tops...)); top != nil && top.Kind == NAT {
+		return r.at(top.Line, "add a router above it, and a link", "nothing is above the NAT %q", top.Name)
 	}
 	if len(tops) == 0 {
 		return r.at(f.Links[0].Line, "links lead up, to one node that has none", "the links go in a circle")
@@ -224,6 +229,22 @@ func (r *reader) checkTree(f *File) error {
 		if err := visit(n.Name); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkNAT checks the link that leads up from a NAT, the nth that does.
+func (r *reader) checkNAT(f *File, l *Link, nth int) error {
+	node, _ := f.Node(l.From)
+	if node.Kind != NAT {
+		return nil
+	}
+	if nth > 1 {
+		return r.at(l.Line, "", "the NAT %q has a link up already", l.From)
+	}
+	external := slices.ContainsFunc(l.Addrs, func(a string) bool { return !strings.Contains(a, ":") })
+	if node.Preset == "" && !node.NAT.NoTranslation && !external {
+		return r.at(l.Line, "add 'addrs: …'", "the NAT %q needs an external IPv4 address", l.From)
 	}
 	return nil
 }
