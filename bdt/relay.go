@@ -26,12 +26,17 @@ const (
 	// is at the address a few packets of at most 1,200 bytes.
 	namedEvery = 5 * time.Second
 	namedBurst = 4
+	// Callers have this device bind at most so often: what strangers begin lasts for 10 s, and is
+	// not to use up what a PN has for a session.
+	joinsPerSecond = 20
+	joinsBurst     = 40
 )
 
 // relays are the stack's PN clients.
 type relays struct {
 	stack *Stack
 	named *rate.Limiter // of PNs that only callers name
+	joins *rate.Limiter // of bindings that callers begin
 
 	mu     sync.Mutex
 	closed bool
@@ -41,6 +46,7 @@ type relays struct {
 func (r *relays) init(s *Stack) {
 	r.stack = s
 	r.named = rate.NewLimiter(rate.Every(namedEvery), namedBurst)
+	r.joins = rate.NewLimiter(joinsPerSecond, joinsBurst)
 }
 
 // start begins to be at the PNs of the configuration.
@@ -180,6 +186,9 @@ func better(a, b *pnclient.Client) bool {
 // JoinRelay implements peer.Host. The caller pays, unless it has borrowed a PN of ours.
 func (h host) JoinRelay(id identity.ID, name wire.Relay, refs []identity.Ref) *peer.Relay {
 	r := &h.relays
+	if !r.joins.Allow() {
+		return nil // the call is repeated
+	}
 	is := func(ref identity.Ref) bool { return ref.ID == name.PN }
 	r.mu.Lock()
 	var c *pnclient.Client

@@ -1,6 +1,7 @@
 package bdt_test
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -288,6 +289,34 @@ func TestRelayRefuses(t *testing.T) {
 		}
 		if closed.Stats().Refused == 0 || closed.Stats().Met != 1 || open.Stats().Met != 1 {
 			t.Errorf("%+v\n%+v", closed.Stats(), open.Stats())
+		}
+	})
+}
+
+// Strangers who name PNs have a few of them looked for, however many they are, and not for
+// long.
+func TestNamedRelaysAreFew(t *testing.T) {
+	inVirtualTime(t, 15*time.Millisecond, func(t *testing.T, w *world) {
+		bob := w.open("bob", w.public("bob", 5*time.Millisecond, "203.0.113.12"))
+		defer closeAll(t, bob)
+		bob.ServeEcho()
+		start := time.Now()
+		for i := range 40 {
+			ref, err := identity.NewRef(newDevice(t, "no PN").Device.ID(), "203.0.113.66:9999")
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := fmt.Sprint("stranger", i)
+			stranger := w.open(name, w.public(name, time.Millisecond, fmt.Sprintf("198.18.9.%d", i+1)), func(c *bdt.Config) { c.PNs = []identity.Ref{ref} })
+			ask(t, stranger, bob.ID())
+			stranger.Close()
+		}
+		if n, most := len(bob.PNs()), 4+1+int(time.Since(start)/(5*time.Second)); n == 0 || n > most {
+			t.Errorf("%d PNs are looked for in %v, want at most %d", n, time.Since(start), most)
+		}
+		time.Sleep(3 * time.Minute)
+		if n := len(bob.PNs()); n != 0 {
+			t.Errorf("%d PN clients are left", n)
 		}
 	})
 }
