@@ -1,6 +1,7 @@
 package pn
 
 import (
+	"math/bits"
 	"sync"
 	"time"
 
@@ -18,6 +19,11 @@ const (
 	// The bytes that may wait: 100 ms of the bandwidth, within these limits.
 	minWaiting = 256 << 10
 	maxWaiting = 64 << 20
+	// What waits may take so many times its bytes of memory: packets of 100 bytes do not
+	// notice, and smaller ones cannot make more of it. chunkOverhead is what is counted for
+	// a chunk beside its buffer: its place in a queue's slice, which grows in doubles.
+	memoryFactor  = 4
+	chunkOverhead = 192
 	// paceBurst is how far the shaper may be behind its clock and make up for it.
 	paceBurst = 2 * time.Millisecond
 )
@@ -31,10 +37,32 @@ type chunk struct {
 	since time.Duration
 }
 
-var chunkBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, chunkSize)
-	return &b
-}}
+// chunkBuffers are pools of buffers of 64 bytes, and so on in doubles to 64 KiB: a packet must not
+// hold a buffer that is many times its size.
+var chunkBuffers [11]sync.Pool
+
+// bufferClass returns the pool of the buffers that hold n bytes.
+func bufferClass(n int) int { return max(0, bits.Len(uint(n-1))-6) }
+
+// bufferSize returns how long those are.
+func bufferSize(class int) int { return 64 << class }
+
+// getBuffer returns a buffer with a copy of b, at most 64 KiB.
+func getBuffer(b []byte) *[]byte {
+	class := bufferClass(len(b))
+	buf, ok := chunkBuffers[class].Get().(*[]byte)
+	if !ok {
+		buf = new(make([]byte, 0, bufferSize(class)))
+	}
+	*buf = append((*buf)[:0], b...)
+	return buf
+}
+
+// putBuffer gives a buffer back.
+func putBuffer(buf *[]byte) { chunkBuffers[bufferClass(cap(*buf))].Put(buf) }
+
+// memoryOf returns what memory a chunk of n bytes is taken to need.
+func memoryOf(n int) int { return bufferSize(bufferClass(n)) + chunkOverhead }
 
 // A queue is what waits of one pair.
 type queue struct {
@@ -42,6 +70,7 @@ type queue struct {
 	chunks  []chunk // from head on
 	head    int
 	bytes   int
+	memory  int // that they take, of memoryOf
 	deficit int
 	fresh   bool   // in the list of those that have just begun
 	next    *queue // in its list
@@ -81,6 +110,7 @@ type shaper struct {
 	mu      sync.Mutex
 	tokens  bucket
 	waiting int
+	memory  int // that it takes, of memoryOf
 	fresh   round
 	old     round
 	spare   *queue // a list
@@ -116,15 +146,16 @@ func (h *shaper) wait(p *pair, run []byte, size int, ecn uint8, to *place, now t
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(run) > 0 {
-		room := h.limit - h.waiting
+		room, memory := h.limit-h.waiting, memoryFactor*h.limit-h.memory
 		if q := p.queue; q != nil {
 			room -= q.bytes
+			memory -= q.memory
 		}
 		n := len(run)
 		if most := min(max(chunkSize, size), room) / size * size; n > most {
 			n = most
 		}
-		if n <= 0 {
+		if n <= 0 || memoryOf(n) > memory {
 			h.fates.packets[fateQueue].Add(packetsIn(len(run), size))
 			break
 		}
@@ -147,15 +178,19 @@ func (h *shaper) enqueueLocked(p *pair, b []byte, size int, ecn uint8, to *place
 	if size >= len(b) {
 		size = 0
 	}
-	buf := chunkBuffers.Get().(*[]byte)
-	*buf = append((*buf)[:0], b...)
-	q.chunks = append(q.chunks, chunk{buf, size, ecn, *to, now})
+	q.chunks = append(q.chunks, chunk{getBuffer(b), size, ecn, *to, now})
 	q.bytes += len(b)
+	q.memory += memoryOf(len(b))
 	h.waiting += len(b)
+	h.memory += memoryOf(len(b))
 }
 
-// spareQueues is how many queues are kept for those that will begin to wait.
-const spareQueues = 256
+const (
+	// spareQueues is how many queues are kept for those that will begin to wait.
+	spareQueues = 256
+	// spareChunks is the most chunks that a queue which is kept has room for.
+	spareChunks = 256
+)
 
 func (h *shaper) newQueueLocked(p *pair) *queue {
 	q := h.spare
@@ -173,6 +208,9 @@ func (h *shaper) newQueueLocked(p *pair) *queue {
 func (h *shaper) dropQueueLocked(q *queue) {
 	q.pair.queue = nil
 	q.pair = nil
+	if cap(q.chunks) > spareChunks {
+		q.chunks = nil
+	}
 	if h.spares < spareQueues {
 		q.next, h.spare = h.spare, q
 		h.spares++
@@ -194,7 +232,7 @@ func (h *shaper) nextLocked(now time.Duration) (c chunk, ok bool) {
 		for q.head < len(q.chunks) && now-q.chunks[q.head].since > maxWait {
 			c := h.takeLocked(q)
 			h.fates.packets[fateLate].Add(packetsIn(len(*c.b), c.size))
-			chunkBuffers.Put(c.b)
+			putBuffer(c.b)
 		}
 		switch {
 		case q.head == len(q.chunks):
@@ -230,7 +268,9 @@ func (h *shaper) takeLocked(q *queue) chunk {
 		q.chunks, q.head = q.chunks[:n], 0
 	}
 	q.bytes -= len(*c.b)
+	q.memory -= memoryOf(len(*c.b))
 	h.waiting -= len(*c.b)
+	h.memory -= memoryOf(len(*c.b))
 	return c
 }
 
@@ -305,7 +345,7 @@ func (h *shaper) send(out []outbox) (wait time.Duration) {
 		t.tell(&h.fates)
 		for i := range done[:n] {
 			h.s.cfg.Metrics.QueueDelay(waited[i])
-			chunkBuffers.Put(done[i])
+			putBuffer(done[i])
 			done[i] = nil
 		}
 		if n < len(done) {
