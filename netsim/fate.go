@@ -86,8 +86,8 @@ func (e Event) String() string {
 	return s
 }
 
-// maxPending bounds the events that wait for the trace function. Senders wait
-// beyond it.
+// maxPending bounds the events that wait for the trace and capture functions. Senders
+// wait beyond it.
 const maxPending = 1 << 16
 
 // Trace has f called with every event, in order, on the network's own
@@ -95,17 +95,25 @@ const maxPending = 1 << 16
 func (n *Network) Trace(f func(Event)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.trace = f
+	n.outbox.trace = f
 }
 
-// event counts the fate of p in, and queues it for the trace function.
+// event counts the fate of p in, and queues it for the trace and capture functions.
 func (n *Network) event(f Fate, node *base, on *pipe, p *packet, oldSrc, oldDst netip.AddrPort) {
 	n.addHash(n.at, f, on, p)
-	if n.trace == nil {
-		return
+	if n.outbox.trace != nil || n.outbox.capture != nil {
+		n.tell(f, node, on, p, oldSrc, oldDst)
 	}
-	n.pending = append(n.pending, Event{
+}
+
+// tell queues the event for whoever wants to know.
+func (n *Network) tell(f Fate, node *base, on *pipe, p *packet, oldSrc, oldDst netip.AddrPort) {
+	if p.id == 0 {
+		n.captured++
+		p.id = n.captured
+	}
+	n.outbox.add(Event{
 		Time: n.at, Fate: f, Node: node.name, Link: on.link, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
 		OldSrc: oldSrc, OldDst: oldDst, HopLimit: p.HopLimit, ECN: p.ECN, Size: p.size,
-	})
+	}, on, p)
 }

@@ -68,13 +68,13 @@ func newNATFuzz(t *testing.T, n *Network, cfg NATConfig) *natFuzz {
 // put gives the NAT a packet and returns what became of it there.
 func (f *natFuzz) put(by *pipe, q Packet) Event {
 	q.HopLimit = 9
-	before := len(f.net.pending)
+	before := len(f.net.outbox.events)
 	f.nat.receive(newPacket(q), by)
-	i := slices.IndexFunc(f.net.pending[before:], func(e Event) bool { return e.Node == "nat" && e.Fate != Sent })
+	i := slices.IndexFunc(f.net.outbox.events[before:], func(e Event) bool { return e.Node == "nat" && e.Fate != Sent })
 	if i < 0 {
 		f.t.Fatalf("nothing became of %v", q)
 	}
-	return f.net.pending[before+i]
+	return f.net.outbox.events[before+i]
 }
 
 // step takes 4 bytes: when, what, and from where to where.

@@ -28,23 +28,22 @@ type Network struct {
 	wake  chan struct{}
 	done  chan struct{}
 
-	mu      sync.Mutex // guards all below, and every node and link; never held while blocking
-	room    sync.Cond  // pending was taken
-	closed  bool
-	at      time.Duration // the instant being simulated
-	wakeAt  time.Duration // when the goroutine will look at queue and timers
-	queue   schedule
-	timers  timers
-	seq     uint64
-	pipes   uint64
-	nodes   uint64
-	hosts   []*Host
-	names   map[string][]netip.Addr
-	trace   func(Event)
-	pending []Event // for trace
-	spare   []Event // the last pending, for reuse
-	hash    uint64  // of all events
-	call    func()  // of a timer of At that has fired
+	mu       sync.Mutex // guards all below, and every node and link; never held while blocking
+	room     sync.Cond  // outbox was taken
+	closed   bool
+	at       time.Duration // the instant being simulated
+	wakeAt   time.Duration // when the goroutine will look at queue and timers
+	queue    schedule
+	timers   timers
+	seq      uint64
+	pipes    uint64
+	nodes    uint64
+	hosts    []*Host
+	names    map[string][]netip.Addr
+	outbox   outbox
+	captured uint64 // packets that were given an id
+	hash     uint64 // of all events
+	call     func() // of a timer of At that has fired
 }
 
 // New starts an empty network. Close stops it.

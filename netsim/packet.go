@@ -133,6 +133,7 @@ type packet struct {
 	pipe    *pipe
 	stage   stage
 	damaged bool          // a bit is wrong, and the checksum tells
+	id      uint64        // for captures; 0: has none yet
 	seq     uint64        // order of scheduling, the last tie-breaker
 	at      time.Duration // when it arrives, on a train
 	draw    uint64        // decides its fate on pipe; 0: was not drawn
@@ -162,7 +163,7 @@ func (p *packet) clone() *packet {
 // release gives p back. The caller no longer holds it.
 func (p *packet) release() {
 	p.Data, p.ICMP, p.TCP.SACK, p.pipe, p.next = nil, nil, nil, nil, nil
-	p.damaged = false
+	p.damaged, p.id = false, 0
 	packetPool.Put(p)
 }
 

@@ -117,7 +117,7 @@ func (n *Network) now() time.Duration { return time.Since(n.start) }
 
 // kick wakes the goroutine if there is something to do before it would wake.
 func (n *Network) kick() {
-	if len(n.pending) == 0 && n.next() >= n.wakeAt {
+	if n.outbox.waiting() == 0 && n.next() >= n.wakeAt {
 		return
 	}
 	select {
@@ -134,22 +134,19 @@ const (
 )
 
 // run is the network's goroutine. It alone moves packets that are on a link,
-// and calls the trace and tamper functions. Close ends it.
+// and calls the trace, capture and tamper functions. Close ends it.
 func (n *Network) run() {
 	defer close(n.done)
+	var out outbox
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		sleep, events, trace, call := n.move()
-		for _, e := range events {
-			trace(e)
+		sleep := n.move(&out)
+		if sleep == ended {
+			return // out holds what was told already
 		}
-		if call != nil {
-			call()
-		}
+		out.tell()
 		switch {
-		case sleep == ended:
-			return
 		case sleep == forever:
 			// An idle network holds no timer: in a bubble virtual time would run
 			// to it, and a test that hangs would not be seen to.
@@ -166,16 +163,17 @@ func (n *Network) run() {
 }
 
 // move advances packets that are due. It returns how long to sleep after
-// that, 0 for not at all, ended once the network is closed, and what to call without the lock, in this order:
-// trace for each event, then call.
-func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event), call func()) {
+// that, 0 for not at all, or ended once the network is closed. out is what to tell without the
+// lock.
+func (n *Network) move(out *outbox) (sleep time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wakeAt = awake
 	if n.closed {
-		return ended, nil, nil, nil
+		return ended
 	}
 	now := n.now()
+	var call func()
 	for range quantum {
 		at := n.next()
 		if call != nil || at > now {
@@ -191,19 +189,16 @@ func (n *Network) move() (sleep time.Duration, events []Event, trace func(Event)
 			call, n.call = n.call, nil
 		}
 	}
-	if trace = n.trace; trace != nil {
-		events, n.pending, n.spare = n.pending, n.spare[:0], n.pending
-	} else {
-		n.pending = nil
-	}
+	n.outbox.take(out)
+	out.call = call
 	n.room.Broadcast()
 	n.wakeAt = n.next()
-	if call != nil || len(events) > 0 || n.wakeAt <= now {
+	if call != nil || out.waiting() > 0 || n.wakeAt <= now {
 		n.wakeAt = awake // it comes back at once
-		return 0, events, trace, call
+		return 0
 	}
 	if n.wakeAt == forever {
-		return forever, nil, nil, nil
+		return forever
 	}
-	return n.wakeAt - now, nil, nil, nil
+	return n.wakeAt - now
 }

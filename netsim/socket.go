@@ -118,7 +118,7 @@ func (s *socket) WriteBatch(ds []underlay.Datagram) (int, error) {
 	n := s.host.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for len(n.pending) >= maxPending && !n.closed {
+	for n.outbox.waiting() >= maxPending && !n.closed {
 		n.kick()
 		n.room.Wait()
 	}
