@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"netsim":                       {"underlay", "internal/nat64"},
 	"netsim/natlab":                {"netsim", "underlay"},
 	"netsim/pionnet":               {"netsim", "underlay"},
-	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "pn", "netsim", "netsim/natlab", "internal/snload", "cmd/..."},
+	"cmd/...":                      {"identity", "underlay", "bdt", "sn", "pn", "netsim", "netsim/natlab", "internal/snload", "internal/wire", "cmd/..."},
 }
 
 // wrapped names third-party modules that one package alone may import.

@@ -36,6 +36,7 @@ All that is random comes from a seed: what happened once can be had again.`,
 	c.AddCommand(
 		newRun(),
 		newGrid(),
+		newExplain(),
 		newInit(),
 		newPresets(),
 		newZones(),

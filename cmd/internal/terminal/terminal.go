@@ -58,6 +58,21 @@ func (t *Terminal) Good(s string) string { return t.style("32", s) }
 // Bad is for what did not.
 func (t *Terminal) Bad(s string) string { return t.style("31", s) }
 
+// A Colour is one of those that every terminal has (ECMA-48 §8.3.117).
+type Colour string
+
+// The colours tell kinds of things apart.
+const (
+	Green   Colour = "32"
+	Yellow  Colour = "33"
+	Blue    Colour = "34"
+	Magenta Colour = "35"
+	Cyan    Colour = "36"
+)
+
+// Tint is for what is of a kind.
+func (t *Terminal) Tint(c Colour, s string) string { return t.style(string(c), s) }
+
 // style wraps s in a graphic rendition (ECMA-48 §8.3.117).
 func (t *Terminal) style(code, s string) string {
 	if !t.colours {

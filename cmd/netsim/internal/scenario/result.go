@@ -6,6 +6,7 @@ import "time"
 type Result struct {
 	Seed    uint64
 	Steps   []Outcome     // in the order of the file
+	Began   time.Duration // when the first step could begin, by the network's clock
 	Virtual time.Duration // how long it took by the simulated clock
 	Packets uint64        // that were sent on links, each hop counted
 	Hash    string        // of packet times, sizes and fates

@@ -56,7 +56,7 @@ func Run(ctx context.Context, f *scenario.File, o Options) (*scenario.Result, er
 		return nil, err
 	}
 	steps := w.run(ctx)
-	r := &scenario.Result{Seed: o.Seed, Steps: steps, Virtual: time.Since(begin)}
+	r := &scenario.Result{Seed: o.Seed, Steps: steps, Began: w.began, Virtual: time.Since(begin)}
 	w.close()
 	r.Packets, r.Hash = w.packets(), w.net.Hash()
 	return r, nil
