@@ -12,6 +12,7 @@ import (
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/terminal"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/grid"
+	"github.com/bdtnet/bdt/cmd/netsim/internal/report"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/sequence"
 	"github.com/bdtnet/bdt/netsim"
@@ -133,7 +134,13 @@ func (o *explainer) run(c *cobra.Command, args []string) error {
 		return command.Usagef("--width %d: %d machines need %d", o.width, len(d.Lanes), d.MinWidth())
 	}
 	if o.report != "" {
-		if err := writeReport(o.report, explainPage(f, r, step, d)); err != nil {
+		page, err := report.Scenario(f, r.result, []report.Case{{
+			Title: r.result.Steps[step].Text, Text: saidOf(r.result.Steps[step]), Diagram: d,
+		}}, commandLine(c, args))
+		if err != nil {
+			return err
+		}
+		if err := writeReport(o.report, page); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/internal/terminal"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/grid"
+	"github.com/bdtnet/bdt/cmd/netsim/internal/report"
 	"github.com/bdtnet/bdt/netsim"
 )
 
@@ -24,6 +26,8 @@ type gridder struct {
 	loss   float64
 	jobs   int
 	pairs  bool
+	report string
+	pcap   string
 	asJSON bool
 }
 
@@ -39,6 +43,7 @@ is a pair of homes: it decides how far they are from the internet and each other
 What the stack is to manage today is written out for each pair of presets: which
 must go direct, and which may not, and why. The status is 1 if one does otherwise.`,
 		Example: `  netsim grid
+  netsim grid --report grid && xdg-open grid/index.html
   netsim grid --nats cgn,carrier,nat64 --seeds 100 --pairs
   netsim grid --loss 0.05 --json | jq '.cells[] | {caller, callee, direct}'`,
 		Args: cobra.NoArgs,
@@ -51,6 +56,8 @@ must go direct, and which may not, and why. The status is 1 if one does otherwis
 	f.Float64Var(&o.loss, "loss", 0, "share of packets that each link to the internet loses, 0 to 1")
 	f.IntVar(&o.jobs, "jobs", 0, "dials at a time (default: as many as there are processors)")
 	f.BoolVar(&o.pairs, "pairs", false, "print a line for each pair, with times and probes")
+	f.StringVar(&o.report, "report", "", "write a page, index.html, to this directory")
+	f.StringVar(&o.pcap, "pcap", "", "write the packets of all dials to this file, which Wireshark opens")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	c.RegisterFlagCompletionFunc("nats", completePresets)
 	return c
@@ -112,10 +119,23 @@ func (o *gridder) run(c *cobra.Command) error {
 	}
 	m := newMeter(c, "  dials", int64(len(p.Presets)*len(p.Presets)*p.Seeds))
 	p.Progress = func() { m.add(1) }
+	out, err := newPcapFile(o.pcap)
+	if err != nil {
+		m.close()
+		return err
+	}
+	if o.pcap != "" {
+		p.Setup = out.capture
+	}
 	t, err := grid.Run(c.Context(), p)
 	m.close()
-	if err != nil {
+	if err = errors.Join(err, out.close()); err != nil {
 		return err
+	}
+	if o.report != "" {
+		if err := o.writeReport(c, t); err != nil {
+			return err
+		}
 	}
 	if o.asJSON {
 		if err := encode(c.OutOrStdout(), t.JSON()); err != nil {
@@ -128,6 +148,19 @@ func (o *gridder) run(c *cobra.Command) error {
 		return fmt.Errorf("%d pairs did otherwise than is written out for them, the first of them %s to %s", len(missed), missed[0].Caller, missed[0].Callee)
 	}
 	return nil
+}
+
+// writeReport writes the page about a grid.
+func (o *gridder) writeReport(c *cobra.Command, t *grid.Table) error {
+	cases, err := gridCases(c, t)
+	if err != nil {
+		return err
+	}
+	page, err := report.Grid(t, cases, commandLine(c, nil))
+	if err != nil {
+		return err
+	}
+	return writeReport(o.report, page)
 }
 
 // showGrid prints a table for people.

@@ -38,7 +38,7 @@ func record(c *cobra.Command, f *scenario.File, seed uint64, file string) (*reco
 	}
 	err = virtual.Run(c.Context(), f.Path, func(ctx context.Context) (err error) {
 		r.result, err = simulate.Run(ctx, f, simulate.Options{Seed: seed, Logger: logger(c), Setup: func(n *netsim.Network) {
-			add := out.begin(n)
+			add := out.begin("", n)
 			n.Capture(func(p netsim.Capture) {
 				if len(r.captures) < maxCaptures {
 					r.captures = append(r.captures, p)
@@ -116,23 +116,22 @@ func newPcapFile(name string) (*pcapFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write capture: %w", err)
 	}
-	return &pcapFile{file: f}, nil
+	return &pcapFile{f, pcap.NewWriter(f)}, nil
 }
 
 // begin begins the capture of a network, in whose bubble it is called, and returns what
-// adds to it.
-func (p *pcapFile) begin(n *netsim.Network) func(netsim.Capture) {
+// adds to it. Several may be captured at once.
+func (p *pcapFile) begin(name string, n *netsim.Network) func(netsim.Capture) {
 	if p.file == nil {
 		return func(netsim.Capture) {}
 	}
-	p.w = pcap.NewWriter(p.file, time.Now().Add(-n.Now()))
-	return p.w.Add
+	return p.w.Network(name, time.Now().Add(-n.Now()))
 }
 
 // capture has a network captured, if there is a file.
-func (p *pcapFile) capture(n *netsim.Network) {
+func (p *pcapFile) capture(name string, n *netsim.Network) {
 	if p.file != nil {
-		n.Capture(p.begin(n))
+		n.Capture(p.begin(name, n))
 	}
 }
 
@@ -141,11 +140,7 @@ func (p *pcapFile) close() error {
 	if p.file == nil {
 		return nil
 	}
-	var err error
-	if p.w != nil {
-		err = p.w.Flush()
-	}
-	if err = errors.Join(err, p.file.Close()); err != nil {
+	if err := errors.Join(p.w.Flush(), p.file.Close()); err != nil {
 		return fmt.Errorf("write capture: %w", err)
 	}
 	return nil

@@ -22,6 +22,9 @@ type Plan struct {
 
 	// Progress is called after each dial, from several goroutines.
 	Progress func()
+	// Setup is called with the network of each dial before it begins, from several goroutines, and
+	// with a name for the dial.
+	Setup func(name string, n *netsim.Network)
 }
 
 // A Dial is one dial of a pair.
@@ -151,6 +154,14 @@ func (t *Table) Missed() (list []*Cell) {
 // Dials returns how many dials the table holds.
 func (t *Table) Dials() int { return len(t.Presets) * len(t.Presets) * t.Seeds }
 
+// setup gives a function for networks the name of a dial.
+func setup(f func(string, *netsim.Network), name string) func(*netsim.Network) {
+	if f == nil {
+		return nil
+	}
+	return func(n *netsim.Network) { f(name, n) }
+}
+
 // Run does what a plan says. ctx is one of package virtual.
 func Run(ctx context.Context, p Plan) (*Table, error) {
 	if p.Jobs <= 0 {
@@ -176,7 +187,7 @@ func Run(ctx context.Context, p Plan) (*Table, error) {
 	}
 	err := virtual.Each(ctx, t.Dials(), p.Jobs, name, func(ctx context.Context, i int) error {
 		a, b, k := i/p.Seeds/n, i/p.Seeds%n, i%p.Seeds
-		r, err := simulate.Run(ctx, Case(p.Presets[a], p.Presets[b], p.First+uint64(k), p.Loss), simulate.Options{})
+		r, err := simulate.Run(ctx, Case(p.Presets[a], p.Presets[b], p.First+uint64(k), p.Loss), simulate.Options{Setup: setup(p.Setup, name(i))})
 		if err != nil {
 			return err
 		}

@@ -35,19 +35,17 @@ const (
 
 // A Writer writes a capture. Its methods may be called concurrently.
 type Writer struct {
-	epoch time.Time
-
 	mu     sync.Mutex // guards what follows
 	w      *bufio.Writer
 	err    error
 	block  []byte
-	links  map[*netsim.Link]uint32
+	links  uint32 // interfaces that were written
 	packet int
 }
 
-// NewWriter begins a capture on w. epoch is when the network was made, by the simulated clock.
-func NewWriter(w io.Writer, epoch time.Time) *Writer {
-	out := &Writer{epoch: epoch, w: bufio.NewWriter(w), links: make(map[*netsim.Link]uint32)}
+// NewWriter begins a capture on w.
+func NewWriter(w io.Writer) *Writer {
+	out := &Writer{w: bufio.NewWriter(w)}
 	out.begin(blockSection)
 	out.put32(byteOrderMagic)
 	out.put16(1, 0)                 // version 1.0
@@ -59,23 +57,37 @@ func NewWriter(w io.Writer, epoch time.Time) *Writer {
 	return out
 }
 
-// Add writes a packet that enters a link, and nothing of what happens to it later. It can be the function of
-// [netsim.Network.Capture].
-func (w *Writer) Add(c netsim.Capture) {
-	if c.Fate != netsim.Sent {
-		return
+// Network returns a function for [netsim.Network.Capture]. It writes each packet that enters a link, and
+// nothing of what happens to it later. name stands before the names of links, if it is not
+// empty, and epoch is when the network was made, by its clock. Several networks may
+// be captured at once.
+func (w *Writer) Network(name string, epoch time.Time) func(netsim.Capture) {
+	if name != "" {
+		name += ": "
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	id, ok := w.links[c.Link]
-	if !ok {
-		id = w.addInterface(c.Link)
+	links := make(map[*netsim.Link]uint32)
+	return func(c netsim.Capture) {
+		if c.Fate != netsim.Sent {
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		id, ok := links[c.Link]
+		if !ok {
+			id = w.addInterface(name, c.Link)
+			links[c.Link] = id
+		}
+		w.addPacket(id, epoch.Add(c.Time), &c)
 	}
+}
+
+// addPacket writes a packet.
+func (w *Writer) addPacket(id uint32, t time.Time, c *netsim.Capture) {
 	flags := uint32(inbound) // as the lower node sees it
 	if c.Up {
 		flags = outbound
 	}
-	at := uint64(w.epoch.Add(c.Time).UnixNano())
+	at := uint64(t.UnixNano())
 	data := c.Packet.AppendIP(nil)
 	w.begin(blockPacket)
 	w.put32(id)
@@ -92,15 +104,15 @@ func (w *Writer) Add(c netsim.Capture) {
 }
 
 // addInterface writes a link, and returns its number.
-func (w *Writer) addInterface(l *netsim.Link) uint32 {
-	id := uint32(len(w.links))
-	w.links[l] = id
+func (w *Writer) addInterface(name string, l *netsim.Link) uint32 {
+	id := w.links
+	w.links++
 	low, up := l.Ends()
 	w.begin(blockInterface)
 	w.put16(linkTypeRaw, 0)
 	w.put32(0) // no limit to a packet
-	w.option(optName, l.String())
-	w.option(optDescription, "the link of "+low.Name()+" to "+up.Name()+", outbound from the former")
+	w.option(optName, name+l.String())
+	w.option(optDescription, name+"the link of "+low.Name()+" to "+up.Name()+", outbound from the former")
 	w.option(optResolution, "\x09") // 10^-9 s
 	w.option(optEnd, "")
 	w.end()

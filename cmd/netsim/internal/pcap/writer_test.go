@@ -20,8 +20,8 @@ func record(t *testing.T) []byte {
 	var file bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		n := netsim.New(netsim.Config{})
-		w := NewWriter(&file, time.Now())
-		n.Capture(w.Add)
+		w := NewWriter(&file)
+		n.Capture(w.Network("", time.Now()))
 		a, nat, z := n.Host("a"), n.NAT("nat", netsim.PortRestricted), n.Host("z")
 		netsim.Must(n.Connect(a, nat, netsim.LinkConfig{Delay: time.Millisecond}, "198.18.0.1/24"))
 		r := n.Router("r")
@@ -128,7 +128,7 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 // TestWriterFails: what cannot be written is told at the end.
 func TestWriterFails(t *testing.T) {
-	w := NewWriter(failing{}, time.Now())
+	w := NewWriter(failing{})
 	if err := w.Flush(); err == nil || err.Error() != "disk full" {
 		t.Errorf("Flush = %v", err)
 	}

@@ -22,11 +22,11 @@ type Row struct {
 	At       time.Duration // when it was sent, from the beginning of the diagram
 	Arrived  time.Duration // when it was delivered or dropped; 0: it was neither
 	From, To int           // lanes; the same for a note
-	Via      []int         // lanes between, that it passed
+	Via      []int         // lanes between the two that it passed
 	Name     string        // of the packet
 	Class    Class
-	Size     int    // bytes of the IP packet; 0: a note
-	Count    int    // how many alike, 1 or more; At and Arrived are of the first, Last of the last
+	Size     int // bytes of the IP packet; 0: a note
+	Count    int // how many alike, 1 or more; At and Arrived are of the first, Last of the last
 	Last     time.Duration
 	Dropped  string // why; empty: it was not
 	Flying   bool   // it was on its way to To when all was over
@@ -205,7 +205,7 @@ func (b *builder) lanes(captures []netsim.Capture, shown []*journey) {
 func (b *builder) notes(j *journey, show bool) {
 	for _, c := range j.changes {
 		m := mapping{c.Node, c.Proto, c.OldSrc, c.Src}
-		if !c.Up || c.Src == c.OldSrc || b.mapped[m] {
+		if !c.Up || c.Src == c.OldSrc || c.Proto == netsim.ICMP || b.mapped[m] {
 			continue
 		}
 		b.mapped[m] = true
@@ -235,7 +235,7 @@ func (b *builder) packet(j *journey) {
 		r.Detail += fmt.Sprintf(", hop limit %d", j.first.HopLimit)
 	}
 	for _, n := range j.passed {
-		if lane, ok := b.lane[n]; ok && lane != r.To {
+		if lane, ok := b.lane[n]; ok && lane > min(r.From, r.To) && lane < max(r.From, r.To) {
 			r.Via = append(r.Via, lane)
 		}
 	}

@@ -104,9 +104,7 @@ func (p *plotter) arrow(line []rune, r *Row) {
 		line[x] = '─'
 	}
 	for _, lane := range r.Via {
-		if x := p.at(lane); x > min(from, to) && x < max(from, to) {
-			line[x] = '┼'
-		}
+		line[p.at(lane)] = '┼'
 	}
 	step, start, tip := 1, '├', '>'
 	if from > to {
