@@ -97,9 +97,8 @@ func (o *explainer) scenario(c *cobra.Command, args []string) (*scenario.File, i
 	if !c.Flags().Changed("seed") {
 		o.seed = f.Seed
 	}
-	dials := []scenario.Action{scenario.DoDial, scenario.DoCall, scenario.DoPing, scenario.DoTransfer}
 	i := slices.IndexFunc(f.Steps, func(s scenario.Step) bool {
-		return slices.Contains(dials, s.Do) && (o.step == 0 || s.Line == o.step)
+		return meets(&s) && (o.step == 0 || s.Line == o.step)
 	})
 	switch {
 	case i < 0 && o.step > 0:

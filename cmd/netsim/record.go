@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,17 +10,54 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bdtnet/bdt/cmd/netsim/internal/pcap"
+	"github.com/bdtnet/bdt/cmd/netsim/internal/report"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/sequence"
-	"github.com/bdtnet/bdt/cmd/netsim/internal/simulate"
-	"github.com/bdtnet/bdt/cmd/netsim/internal/virtual"
 	"github.com/bdtnet/bdt/netsim"
 )
 
-// maxCaptures bounds what a recording holds; explain has no use for more.
+// maxCaptures bounds the packets that are kept for diagrams, those of a run that comes first.
 const maxCaptures = 1 << 18
 
-// A recording is a run of a scenario with all its packets.
+// A recorder captures runs: all to a file, and the first for diagrams.
+type recorder struct {
+	out      *pcapFile
+	keep     bool
+	captures []netsim.Capture
+}
+
+// newRecorder returns a recorder to a file, if its name is not empty, and for diagrams if keep says
+// so.
+func newRecorder(file string, keep bool) (*recorder, error) {
+	out, err := newPcapFile(file)
+	return &recorder{out: out, keep: keep}, err
+}
+
+// setup returns what is to be called with the network of a run, the i-th of n; nil if nothing is.
+func (r *recorder) setup(i, n int) func(*netsim.Network) {
+	keep := r.keep && i == 0
+	if r.out.file == nil && !keep {
+		return nil
+	}
+	name := ""
+	if n > 1 {
+		name = fmt.Sprintf("run %d", i+1)
+	}
+	return func(network *netsim.Network) {
+		add := r.out.begin(name, network)
+		network.Capture(func(c netsim.Capture) {
+			add(c)
+			if keep && len(r.captures) < maxCaptures {
+				r.captures = append(r.captures, c)
+			}
+		})
+	}
+}
+
+// close finishes the file.
+func (r *recorder) close() error { return r.out.close() }
+
+// A recording is a run of a scenario with its packets.
 type recording struct {
 	file     *scenario.File
 	result   *scenario.Result
@@ -30,28 +66,45 @@ type recording struct {
 
 // record runs a scenario and keeps its packets. file is a capture to write; empty: none.
 func record(c *cobra.Command, f *scenario.File, seed uint64, file string) (*recording, error) {
-	defer virtual.Seed(c.Context(), seed)()
-	r := &recording{file: f}
-	out, err := newPcapFile(file)
+	rec, err := newRecorder(file, true)
 	if err != nil {
 		return nil, err
 	}
-	err = virtual.Run(c.Context(), f.Path, func(ctx context.Context) (err error) {
-		r.result, err = simulate.Run(ctx, f, simulate.Options{Seed: seed, Logger: logger(c), Setup: func(n *netsim.Network) {
-			add := out.begin("", n)
-			n.Capture(func(p netsim.Capture) {
-				if len(r.captures) < maxCaptures {
-					r.captures = append(r.captures, p)
-				}
-				add(p)
-			})
-		}})
-		return err
-	})
-	if err = errors.Join(err, out.close()); err != nil {
+	m := newMeter(c, "  steps", int64(len(f.Steps)))
+	result, err := simulateOnce(c, f, seed, m, rec.setup(0, 1))
+	m.close()
+	if err = errors.Join(err, rec.close()); err != nil {
 		return nil, err
 	}
-	return r, nil
+	return &recording{f, result, rec.captures}, nil
+}
+
+// meets reports whether a step has one device reach another.
+func meets(s *scenario.Step) bool {
+	switch s.Do {
+	case scenario.DoDial, scenario.DoCall, scenario.DoPing, scenario.DoTransfer:
+		return true
+	}
+	return false
+}
+
+// maxShown is how many steps the page about a run draws packet by packet.
+const maxShown = 6
+
+// report writes the page about a run to a directory. It draws the first steps that have
+// devices meet.
+func (r *recording) report(dir, command string) error {
+	var cases []report.Case
+	for i := range r.file.Steps {
+		if o := r.result.Steps[i]; meets(&r.file.Steps[i]) && len(cases) < maxShown {
+			cases = append(cases, report.Case{Title: o.Text, Text: saidOf(o), Diagram: r.diagram(i, shownRows)})
+		}
+	}
+	page, err := report.Scenario(r.file, r.result, cases, command)
+	if err != nil {
+		return err
+	}
+	return writeReport(dir, page)
 }
 
 // diagram draws the packets of a step, until the first byte is answered; or until it is over, if

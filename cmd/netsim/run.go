@@ -17,12 +17,15 @@ import (
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/simulate"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/virtual"
+	"github.com/bdtnet/bdt/netsim"
 )
 
 // A runner is the command line of run.
 type runner struct {
 	seed   uint64
 	repeat int
+	pcap   string
+	report string
 	asJSON bool
 }
 
@@ -44,6 +47,7 @@ came of the steps.`,
 		Example: `  netsim run netsim.yaml
   netsim run netsim.yaml --seed 7
   netsim run netsim.yaml --repeat 3
+  netsim run netsim.yaml --pcap packets.pcapng --report page
   netsim run netsim.yaml --json | jq '.steps[] | select(.met | not)'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFiles,
@@ -52,6 +56,8 @@ came of the steps.`,
 	f := c.Flags()
 	f.Uint64Var(&o.seed, "seed", 0, "decides all that is random in the network (default: the file's)")
 	f.IntVar(&o.repeat, "repeat", 1, "run it that often with the same seed, and compare the hashes")
+	f.StringVar(&o.pcap, "pcap", "", "write all packets to this file, which Wireshark opens")
+	f.StringVar(&o.report, "report", "", "write a page about the first run, index.html, to this directory")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object a run")
 	return c
 }
@@ -106,18 +112,28 @@ func (o *runner) run(c *cobra.Command, path string) error {
 	if !c.Flags().Changed("seed") {
 		o.seed = f.Seed
 	}
+	rec, err := newRecorder(o.pcap, o.report != "")
+	if err != nil {
+		return err
+	}
 	var results []*scenario.Result
 	m := newMeter(c, "  steps", int64(o.repeat*len(f.Steps)))
 	start := time.Now()
-	for range o.repeat {
-		r, err := simulateOnce(c, f, o.seed, m)
-		if err != nil {
-			m.close()
-			return err
-		}
+	for i := 0; i < o.repeat && err == nil; i++ {
+		var r *scenario.Result
+		r, err = simulateOnce(c, f, o.seed, m, rec.setup(i, o.repeat))
 		results = append(results, r)
 	}
 	m.close()
+	if err = errors.Join(err, rec.close()); err != nil {
+		return err
+	}
+	if o.report != "" {
+		first := &recording{f, results[0], rec.captures}
+		if err := first.report(o.report, commandLine(c, []string{path})); err != nil {
+			return err
+		}
+	}
 	if o.asJSON {
 		for _, r := range results {
 			if err := writeResult(c.OutOrStdout(), path, r); err != nil {
@@ -130,13 +146,13 @@ func (o *runner) run(c *cobra.Command, path string) error {
 	return verdict(path, results)
 }
 
-// simulateOnce runs a scenario in virtual time.
-func simulateOnce(c *cobra.Command, f *scenario.File, seed uint64, m *meter) (*scenario.Result, error) {
+// simulateOnce runs a scenario in virtual time. setup is called with its network, unless it is nil.
+func simulateOnce(c *cobra.Command, f *scenario.File, seed uint64, m *meter, setup func(*netsim.Network)) (*scenario.Result, error) {
 	defer virtual.Seed(c.Context(), seed)()
 	var r *scenario.Result
 	err := virtual.Run(c.Context(), f.Path, func(ctx context.Context) (err error) {
 		r, err = simulate.Run(ctx, f, simulate.Options{
-			Seed: seed, Logger: logger(c), Progress: func(scenario.Outcome) { m.add(1) },
+			Seed: seed, Logger: logger(c), Setup: setup, Progress: func(scenario.Outcome) { m.add(1) },
 		})
 		return err
 	})
