@@ -161,7 +161,11 @@ func saidOf(o scenario.Outcome) string {
 	if o.Err != "" {
 		return "failed: " + o.Err
 	}
-	return fmt.Sprintf("%s, first byte after %.1f ms, %d probes", o.Path, float64(o.FirstByte)/1e6, o.Probes)
+	s := o.Path
+	if o.FirstByte > 0 {
+		s += fmt.Sprintf(", first byte after %.1f ms", float64(o.FirstByte)/1e6)
+	}
+	return fmt.Sprintf("%s, %d probes", s, o.Probes)
 }
 
 // paint returns the colours of classes.

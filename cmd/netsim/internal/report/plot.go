@@ -15,10 +15,11 @@ import (
 // The measures of plots, in units that are about a pixel on a wide page.
 const (
 	plotWidth  = 640
-	plotHeight = 210
+	plotHeight = 226
 	plotLeft   = 44
 	plotRight  = 16
-	plotTop    = 34
+	plotTop    = 50
+	plotMark   = 14 // from one mark's text to the next
 	plotBottom = 34
 )
 
@@ -90,7 +91,7 @@ func histogram(label string, list []bin, marks []mark, unit string) template.HTM
 	span := list[len(list)-1].High
 	x := func(v float64) float64 { return plotLeft + width*v/span }
 	base := plotTop + height
-	step := max(1, niceStep(float64(most)/4))
+	step := max(1, niceStep(float64(most)/5))
 	for v := 0.0; v <= float64(most); v += step {
 		y := base - height*v/float64(most)
 		fmt.Fprintf(&b, `<line class="axis" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/><text class="soft" x="%d" y="%.1f" text-anchor="end">%.0f</text>`, plotLeft, y, plotWidth-plotRight, y, plotLeft-6, y+4, v)
@@ -118,21 +119,13 @@ func histogram(label string, list []bin, marks []mark, unit string) template.HTM
 		fmt.Fprintf(&b, `<text class="soft" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x(v), base+16, number(v))
 	}
 	fmt.Fprintf(&b, `<text class="soft" x="%d" y="%.1f" text-anchor="end">%s</text>`, plotWidth-plotRight, base+30, strings.TrimSpace(unit))
-	last := math.Inf(-1)
-	row := 0
-	for _, m := range marks {
-		at := x(m.At)
-		if at-last < 86 {
-			row++
-		} else {
-			row = 0
-		}
-		last = at
-		anchor, dx := "start", 4.0
-		if at > plotWidth-100 {
+	for row, m := range marks {
+		anchor, dx, at := "start", 4.0, x(m.At)
+		if at > plotWidth-130 {
 			anchor, dx = "end", -4
 		}
-		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" y1="%d" x2="%.1f" y2="%.1f"/><text x="%.1f" y="%d" text-anchor="%s">%s</text>`, at, 4+14*min(row, 1), at, base, at+dx, 13+14*min(row, 1), anchor, html.EscapeString(m.Text))
+		y := plotMark * (row%3 + 1)
+		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" y1="%d" x2="%.1f" y2="%.1f"/><text x="%.1f" y="%d" text-anchor="%s">%s</text>`, at, y-10, at, base, at+dx, y, anchor, html.EscapeString(m.Text))
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
@@ -153,7 +146,7 @@ type strip struct {
 }
 
 const (
-	stripName   = 168
+	stripName   = 184
 	stripNumber = 158
 	stripRow    = 28
 )
@@ -180,7 +173,7 @@ func spreads(label string, list []strip) template.HTML {
 		at := stripName + width*v/span
 		fmt.Fprintf(&b, `<line class="axis" x1="%.1f" y1="20" x2="%.1f" y2="%d"/><text class="soft" x="%.1f" y="13" text-anchor="middle">%s</text>`, at, at, height-6, at, number(v))
 	}
-	fmt.Fprintf(&b, `<text class="soft" x="%d" y="13" text-anchor="end">p50 / p95 / p99 ms</text>`, plotWidth-4)
+	fmt.Fprintf(&b, `<text class="soft" x="%d" y="13" text-anchor="end">p50 / p95 / p99</text>`, plotWidth-4)
 	for i, s := range list {
 		y := 26 + stripRow*i + stripRow/2
 		fmt.Fprintf(&b, `<g><title>%s</title><text x="%d" y="%d" text-anchor="end">%s</text>`, html.EscapeString(fmt.Sprintf("%s: %d dials that met", s.Name, len(s.Values))), stripName-10, y+4, html.EscapeString(s.Name))

@@ -52,7 +52,7 @@ func newStep(o scenario.Outcome) step {
 	if o.Err != "" {
 		words = append(words, "failed: "+o.Err)
 	}
-	if !o.Met && o.Why != "" {
+	if !o.Met && !strings.Contains(o.Err, o.Why) {
 		words = append(words, o.Why)
 	}
 	return step{At: fmt.Sprintf("%.3f s", o.Began.Seconds()), Text: o.Text, Outcome: strings.Join(words, ", "), Expected: o.Expected, Met: o.Met}

@@ -57,11 +57,7 @@ func topology(label string, nodes []node) template.HTML {
 			x1, y1, x2, y2 := cx(i), top(i), cx(up), top(up)+nodeHeight
 			fmt.Fprintf(&b, `<line class="edge" x1="%.0f" y1="%d" x2="%.0f" y2="%d"/>`, x1, y1, x2, y2)
 			if n.Edge != "" {
-				anchor, dx := "start", 8.0
-				if x1 < x2 {
-					anchor, dx = "end", -8
-				}
-				fmt.Fprintf(&b, `<text class="soft" x="%.0f" y="%d" text-anchor="%s">%s</text>`, x1+(x2-x1)/3+dx, y1-(y1-y2)/3+2, anchor, html.EscapeString(n.Edge))
+				fmt.Fprintf(&b, `<text class="soft link" x="%.0f" y="%d" text-anchor="middle">%s</text>`, x1+(x2-x1)/3, y1-(y1-y2)/3+4, html.EscapeString(n.Edge))
 			}
 		}
 	}
