@@ -41,6 +41,7 @@ func Presets() []Preset {
 	fullCone.Hairpin, restricted.Hairpin = true, true
 	sixfour := NAT64
 	sixfour.Ports, sixfour.Timeout = RandomPort, 5*time.Minute // RFC 6146 §4
+	sixfour.Hairpin = true                                     // §3.8
 	return []Preset{
 		{"full-cone", "a home router that lets anyone in by a port once it is open", []NATConfig{fullCone}, true, false},
 		{"restricted", "a home router that lets in whom a packet went to, from any of his ports", []NATConfig{restricted}, true, false},

@@ -226,16 +226,20 @@ func (f *family) tryFar(ctx context.Context, sock *socket.Socket, mapped netip.A
 // tryHairpin has two fresh sockets send to each other's mapping. They send to nothing
 // else but where a server sees them, and 3 packets of 20 bytes each.
 func (f *family) tryHairpin(ctx context.Context, main target) tried {
-	if f.local(main.observed) || !f.native(main) {
+	if f.local(main.observed) {
 		return untried
 	}
 	var socks [2]*socket.Socket
 	var mapped [2]netip.AddrPort
 	for i := range socks {
-		var ok bool
-		if socks[i], mapped[i], ok = f.fresh(ctx, main); !ok || !mayName(main.addr.Addr(), mapped[i].Addr()) {
+		sock, seen, ok := f.fresh(ctx, main)
+		if !ok {
 			return untried
 		}
+		if seen, ok = main.here(seen); !ok {
+			return untried
+		}
+		socks[i], mapped[i] = sock, seen
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

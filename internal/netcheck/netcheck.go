@@ -116,23 +116,32 @@ type target struct {
 	rtt      time.Duration // 0: no answer
 	observed netip.AddrPort
 	other    netip.AddrPort // another port and perhaps address of the server; zero: none
+	prefix64 netip.Prefix   // of a NAT64, by which addr stands for an IPv4 address; zero: none
 }
 
-// setOther notes the other address that a server has told. One that is asked through a NAT64
-// tells an IPv4 address; what stands for that here follows from where it says that it was
-// asked itself.
+// setOther notes the other address that a server has told, and by what prefix of a NAT64 it is
+// asked itself, which follows from where it says that it was asked.
 func (t *target) setOther(origin, other netip.AddrPort) {
+	t.prefix64, _ = nat64.Prefix(t.addr.Addr(), origin.Addr())
 	t.other = other
-	if !other.IsValid() || other.Addr().IsUnspecified() || other.Addr().Is4() == t.addr.Addr().Is4() {
-		return
+	if a, ok := t.here(other); ok {
+		t.other = a
 	}
-	p, ok := nat64.Prefix(t.addr.Addr(), origin.Addr())
-	if !ok || !mayName(origin.Addr(), other.Addr()) {
-		return
+}
+
+// here returns by what address to send to one that the server has named: behind a NAT64 an IPv4
+// address is not it. It reports false if there is none, or the server is not to be believed.
+func (t *target) here(a netip.AddrPort) (netip.AddrPort, bool) {
+	own := t.addr.Addr()
+	if a.Addr().Is4() == own.Is4() {
+		return a, mayName(own, a.Addr())
 	}
-	if a, ok := nat64.Embed(p, other.Addr()); ok {
-		t.other = netip.AddrPortFrom(a, other.Port())
+	own4, ok := nat64.Extract(t.prefix64, own)
+	if !ok || !mayName(own4, a.Addr()) {
+		return netip.AddrPort{}, false
 	}
+	a6, ok := nat64.Embed(t.prefix64, a.Addr())
+	return netip.AddrPortFrom(a6, a.Port()), ok
 }
 
 // secondPort returns the other port of the target's own address, zero if it has none.

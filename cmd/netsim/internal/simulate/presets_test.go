@@ -28,7 +28,7 @@ var verdicts = map[string][4]string{
 	"symmetric-sequential": {apd, apd, "unknown", "no"},
 	"symmetric-random":     {apd, apd, "unknown", "no"},
 	"cgn":                  {ei, apd, "yes", "no"},
-	"nat64":                {ei, apd, "unknown", "no"},
+	"nat64":                {ei, apd, "yes", "no"},
 	"hotel":                {apd, apd, "unknown", "no"},
 	"carrier":              {apd, apd, "unknown", "no"},
 	"firewall-v6":          {ei, apd, "no", "yes"},
