@@ -151,12 +151,12 @@ func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID)
 // payLocked has an end answer for a pair, and reports whether it has anything left of its day,
 // and there was room to remember that.
 func (s *Server) payLocked(p *pair, i uint8, r *request, m *wire.Bind, zone identity.ID) bool {
-	payer, ok := s.accounts.open(r.x.id(), r.now)
+	payer, ok := s.accounts.open(r.x.id(), r.x.network, r.now)
 	if !ok {
 		return false
 	}
 	set := s.settings.Load()
-	z, ok := s.accounts.open(zone, r.now)
+	z, ok := s.accounts.open(zone, r.x.network, r.now)
 	if !ok || payer.exhausted(set.payer, r.now) || z.exhausted(set.zone, r.now) {
 		s.accounts.close(payer)
 		s.accounts.close(z)

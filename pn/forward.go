@@ -179,14 +179,20 @@ const (
 	overQuota
 )
 
-// spend takes n bytes from all that a pair is bound by.
+// spend takes n bytes from all that a pair is bound by. What one of them has too little for is
+// taken from none.
 func (set *settings) spend(p *pair, n int, now time.Duration) fate {
 	if !p.rate.take(set.pair, n, now) {
 		return fateRate
 	}
 	v := p.payer.spend(set.payer, n, now)
 	if v == pass {
-		v = p.zone.spend(set.zone, n, now)
+		if v = p.zone.spend(set.zone, n, now); v != pass {
+			p.payer.refund(set.payer, n)
+		}
+	}
+	if v != pass {
+		p.rate.give(set.pair, n)
 	}
 	switch v {
 	case overRate:

@@ -40,7 +40,7 @@ func (s *Server) keep() {
 		s.sweepPairs(part, now, review)
 		s.sweepSessions(part, now)
 		if part == 0 {
-			s.accounts.sweep(s.settings.Load().quotas(), now)
+			s.accounts.sweep(s.settings.Load(), now)
 		}
 	}
 }

@@ -52,6 +52,13 @@ func (b *bucket) take(r rate, n int, now time.Duration) bool {
 	}
 }
 
+// give gives n tokens back that were taken.
+func (b *bucket) give(r rate, n int) {
+	if r.perSecond > 0 {
+		b.full.Add(-int64(r.cost(n)))
+	}
+}
+
 // wait returns how long after now n tokens will be there.
 func (b *bucket) wait(r rate, n int, now time.Duration) time.Duration {
 	return max(0, max(time.Duration(b.full.Load()), now)+r.cost(n)-r.burst-now)

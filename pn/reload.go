@@ -35,9 +35,6 @@ func newSettings(cfg Config) (*settings, error) {
 	}, nil
 }
 
-// quotas reports whether what was used has to be remembered.
-func (set *settings) quotas() bool { return set.payer.daily >= 0 || set.zone.daily >= 0 }
-
 // Reload changes what can be changed while the server runs: Admission, the rates, quotas
 // and the budget of handshakes in Limits, PerSession, Idle, and Advertise. Bindings whose payer
 // is not admitted any more end within a minute. Whatever else differs from the running
