@@ -156,3 +156,52 @@ func TestTCPFiltering(t *testing.T) {
 		})
 	}
 }
+
+// Two hosts behind NATs that dial each other at once get one connection (RFC 5382 §4.3, REQ-2), even
+// if one SYN comes too early and is dropped, unless a NAT gives it a port that nobody expects.
+func TestTCPPunch(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		b    NATConfig
+		late time.Duration // how much later b dials
+		ok   bool
+	}{
+		{"at once", PortRestricted, 0, true},
+		{"one early", PortRestricted, 500 * time.Millisecond, true},
+		{"firewall appliance", Symmetric, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, n *Network) {
+				core := n.Router("core")
+				host := func(name string, cfg NATConfig, wan string) *Host {
+					nat, h := n.NAT("nat "+name, cfg), n.Host(name)
+					Must(n.Connect(nat, core, LinkConfig{Delay: 20 * time.Millisecond}, wan))
+					Must(n.Connect(h, nat, LinkConfig{}, "198.18.1.2/24"))
+					return h
+				}
+				a, b := host("a", PortRestricted, "198.51.100.7"), host("b", c.b, "198.51.100.8")
+				dialled := make(chan net.Conn, 1)
+				go func() {
+					time.Sleep(c.late)
+					conn, _ := b.DialFrom(within(t, 20*time.Second), "tcp4", addr("198.18.1.2:5000"), "198.51.100.7:5000")
+					dialled <- conn
+				}()
+				conn, err := a.DialFrom(within(t, 20*time.Second), "tcp4", addr("198.18.1.2:5000"), "198.51.100.8:5000")
+				other := <-dialled
+				if (err == nil) != c.ok || (other != nil) != c.ok {
+					t.Fatalf("%v, %v, want a connection: %t", err, other, c.ok)
+				}
+				if !c.ok {
+					return
+				}
+				defer conn.Close()
+				defer other.Close()
+				conn.Write([]byte("x"))
+				b1 := make([]byte, 1)
+				if _, err := other.Read(b1); err != nil || b1[0] != 'x' {
+					t.Errorf("%q, %v", b1, err)
+				}
+			})
+		})
+	}
+}
