@@ -13,9 +13,9 @@ type Expectation struct {
 
 // reasons says why a pair cannot go direct, by the letters of expected.
 var reasons = map[byte]string{
-	'p': "one NAT takes another port for each destination, the other lets in only the port that it has sent to: this takes port prediction or a birthday search, which the stack does not do yet",
-	's': "both NATs take another port for each destination: where one is sequential this takes port prediction, which the stack does not do yet; where both are random, a relay",
-	'u': "UDP does not pass on one side: this takes a relay or TCP, which the stack does not have yet",
+	'p': "one NAT takes another port for each destination, the other lets in only the port that it has sent to: this takes port prediction or a birthday search, which the stack does not do yet; a proxy node would relay",
+	's': "both NATs take another port for each destination: where one is sequential this takes port prediction, which the stack does not do yet; a proxy node would relay",
+	'u': "UDP does not pass on one side: this takes TCP, which the stack does not speak yet",
 }
 
 // expected is the pairs, callers down and callees across, in the same order: D goes direct, the
