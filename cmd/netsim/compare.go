@@ -62,6 +62,7 @@ What the kernel cannot run is skipped, with the reason. The status is 0 if they 
 type comparison struct {
 	name      string
 	file      *scenario.File
+	notes     []string // what is not modelled
 	skipped   []string // why the kernel cannot run it
 	simulated *scenario.Result
 	kernel    *scenario.Result
@@ -152,8 +153,9 @@ func (o *comparer) scenarios(paths []string) (list []*comparison, err error) {
 		list = append(list, gridScenarios(presets)...)
 	}
 	for _, x := range list {
+		x.file, x.notes = settled(x.file)
 		x.skipped = kernel.Unsupported(x.file)
-		x.file = settled(x.file)
+		x.notes = append(x.notes, kernel.Beside(x.file)...)
 	}
 	return list, nil
 }
@@ -192,24 +194,34 @@ func gridScenarios(presets []netsim.Preset) (list []*comparison) {
 	return list
 }
 
-// settling is how long a path takes to settle, after a dial.
+// settling is how long a path takes to settle, after a dial; and how long steps wait that are
+// to wait for longer than people would.
 const settling = 3 * time.Second
 
-// settled returns a scenario with a ping after each dial, once its path has settled, and
-// without what is expected: the two are held against each other.
-func settled(f *scenario.File) *scenario.File {
-	g := *f
-	g.Steps = nil
+// settled returns a scenario as it is compared, and what of it is not: with a ping after each
+// dial, once its path has settled, and without what is expected, since the two are held against
+// each other. What matters of a call or a transfer is the dial, and of a long wait that it ends.
+func settled(f *scenario.File) (_ *scenario.File, notes []string) {
+	c := *f
+	c.Steps = nil
 	for _, s := range f.Steps {
 		s.Expect = scenario.Expect{Lost: 1}
-		g.Steps = append(g.Steps, s)
+		switch {
+		case s.Do == scenario.DoCall || s.Do == scenario.DoTransfer:
+			notes = append(notes, "calls and transfers beyond their dial")
+			s.Do = scenario.DoDial
+		case s.Do == scenario.DoWait && s.For > kernel.MaxWait:
+			notes = append(notes, "long waits")
+			s.For = settling
+		}
+		c.Steps = append(c.Steps, s)
 		if s.Do != scenario.DoDial && s.Do != scenario.DoPing {
 			continue
 		}
-		g.Steps = append(g.Steps, scenario.Step{Do: scenario.DoWait, For: settling},
+		c.Steps = append(c.Steps, scenario.Step{Do: scenario.DoWait, For: settling},
 			scenario.Step{Line: s.Line, Do: scenario.DoPing, From: s.From, To: s.To, Count: 1})
 	}
-	return &g
+	return &c, notes
 }
 
 // compareAll runs what can be run, as many at a time as jobs.
@@ -322,7 +334,7 @@ func showComparisons(t *terminal.Terminal, list []*comparison, took time.Duratio
 			t.Printf("%s  %s%s  %s\n", t.Faint("skipped"), x.name, pad, strings.Join(x.skipped, "; "))
 			continue
 		}
-		beside = append(beside, kernel.Beside(x.file)...)
+		beside = append(beside, x.notes...)
 		compared++
 		if len(x.differ) == 0 {
 			agree++
@@ -353,7 +365,7 @@ type comparisonView struct {
 func (x *comparison) write(w io.Writer) error {
 	v := comparisonView{
 		Name: x.name, Skipped: x.skipped, Agree: len(x.skipped)+len(x.differ) == 0,
-		Differences: append([]difference{}, x.differ...), NotModelled: append([]string{}, kernel.Beside(x.file)...), Steps: []stepView{},
+		Differences: append([]difference{}, x.differ...), NotModelled: append([]string{}, x.notes...), Steps: []stepView{},
 	}
 	if x.kernel != nil {
 		v.Steps = stepViews(x.kernel)

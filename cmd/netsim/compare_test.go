@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bdtnet/bdt/cmd/netsim/internal/kernel"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
@@ -25,13 +26,17 @@ func TestSettled(t *testing.T) {
 	f := &scenario.File{Steps: []scenario.Step{
 		{Do: scenario.DoNetcheck, From: "alice", Expect: scenario.Expect{Verdicts: map[string]string{"udp": "no"}}},
 		{Line: 7, Do: scenario.DoDial, From: "alice", To: "bob", Expect: scenario.Expect{Paths: []string{"lan"}}},
+		{Do: scenario.DoWait, For: time.Hour},
+		{Do: scenario.DoTransfer, From: "bob", To: "alice"},
 	}}
 	var got []string
-	for _, s := range settled(f).Steps {
+	g, notes := settled(f)
+	for _, s := range g.Steps {
 		got = append(got, s.Text()+", "+s.Expect.String())
 	}
-	want := []string{"netcheck: alice, at most 100 % lost", "dial: alice → bob, at most 100 % lost", "wait: 3s, success", "ping: alice → bob, success"}
-	if !slices.Equal(got, want) || len(f.Steps) != 2 || f.Steps[0].Expect.Verdicts == nil {
+	want := []string{"netcheck: alice, at most 100 % lost", "dial: alice → bob, at most 100 % lost", "wait: 3s, success", "ping: alice → bob, success",
+		"wait: 3s, at most 100 % lost", "dial: bob → alice, at most 100 % lost", "wait: 3s, success", "ping: bob → alice, success"}
+	if !slices.Equal(got, want) || len(f.Steps) != 4 || len(notes) != 2 || f.Steps[0].Expect.Verdicts == nil {
 		t.Errorf("got %q", got)
 	}
 }

@@ -73,8 +73,8 @@ var steps = []scenario.Action{
 	scenario.DoDial, scenario.DoPing, scenario.DoNetcheck, scenario.DoOnline, scenario.DoStart, scenario.DoStop, scenario.DoWait,
 }
 
-// maxWait bounds a step that waits.
-const maxWait = 30 * time.Second
+// MaxWait bounds a step that waits.
+const MaxWait = 30 * time.Second
 
 // checkStep returns why a step cannot be done.
 func checkStep(s scenario.Step) error {
@@ -85,8 +85,8 @@ func checkStep(s scenario.Step) error {
 		}
 		return fmt.Errorf("this is simulated only; the kernel's steps are %s", strings.Join(words, ", "))
 	}
-	if s.Do == scenario.DoWait && s.For > maxWait {
-		return fmt.Errorf("nobody waits that long in real time; %v at most", maxWait)
+	if s.Do == scenario.DoWait && s.For > MaxWait {
+		return fmt.Errorf("nobody waits that long in real time; %v at most", MaxWait)
 	}
 	if s.Timed {
 		return fmt.Errorf("steps at a time are simulated only")
