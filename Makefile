@@ -27,8 +27,9 @@ lint: ## gofmt, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
-nat-lab: build ## real binaries in network namespaces behind kernel NATs (root, Linux)
+nat-lab: build ## real binaries in network namespaces behind kernel NATs, and the simulator held against them (root, Linux)
 	$(GO) test -count=1 -tags natlab -v ./netsim/natlab
+	./bin/netsim compare --grid docs/netsim/samples/*.yaml
 
 soak: ## the long versions: repeats, races, long fuzzing
 	$(GO) test -race -count=20 ./...
