@@ -121,6 +121,9 @@ func (o *explainer) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := makeReport(o.report); err != nil {
+		return err
+	}
 	r, err := record(c, f, o.seed, o.pcap)
 	if err != nil {
 		return err

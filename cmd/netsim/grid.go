@@ -117,16 +117,18 @@ func (o *gridder) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	m := newMeter(c, "  dials", int64(len(p.Presets)*len(p.Presets)*p.Seeds))
-	p.Progress = func() { m.add(1) }
+	if err := makeReport(o.report); err != nil {
+		return err
+	}
 	out, err := newPcapFile(o.pcap)
 	if err != nil {
-		m.close()
 		return err
 	}
 	if o.pcap != "" {
 		p.Setup = out.capture
 	}
+	m := newMeter(c, "  dials", int64(len(p.Presets)*len(p.Presets)*p.Seeds))
+	p.Progress = func() { m.add(1) }
 	t, err := grid.Run(c.Context(), p)
 	m.close()
 	if err = errors.Join(err, out.close()); err != nil {

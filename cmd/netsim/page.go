@@ -9,19 +9,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/grid"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/report"
 	"github.com/bdtnet/bdt/netsim"
 )
 
-// writeReport writes a page as index.html of a directory, which it makes.
+// writeReport writes a page as index.html of a directory that makeReport has made.
 func writeReport(dir string, page []byte) error {
-	err := os.MkdirAll(dir, 0o777)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "index.html"), page, 0o666)
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), page, 0o666); err != nil {
+		return command.Advise(fmt.Errorf("write report: %w", err), "name a directory that you may write to: --report DIR")
 	}
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
+	return nil
+}
+
+// makeReport makes the directory of a page, if there is to be one, so that what cannot be written is known
+// before anything runs.
+func makeReport(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return command.Advise(fmt.Errorf("write report: %w", err), "name a directory that you may write to: --report DIR")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bdtnet/bdt/cmd/internal/command"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/pcap"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/report"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
@@ -167,7 +168,7 @@ func newPcapFile(name string) (*pcapFile, error) {
 	}
 	f, err := os.Create(name)
 	if err != nil {
-		return nil, fmt.Errorf("write capture: %w", err)
+		return nil, command.Advise(fmt.Errorf("write capture: %w", err), "name a file that you may write to: --pcap FILE")
 	}
 	return &pcapFile{f, pcap.NewWriter(f)}, nil
 }

@@ -112,6 +112,9 @@ func (o *runner) run(c *cobra.Command, path string) error {
 	if !c.Flags().Changed("seed") {
 		o.seed = f.Seed
 	}
+	if err := makeReport(o.report); err != nil {
+		return err
+	}
 	rec, err := newRecorder(o.pcap, o.report != "")
 	if err != nil {
 		return err

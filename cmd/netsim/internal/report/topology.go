@@ -52,15 +52,19 @@ func topology(label string, nodes []node) template.HTML {
 	fmt.Fprintf(&b, `<svg class="topology" viewBox="0 0 %d %d" role="img" aria-label="%s" style="width:100%%;min-width:%dpx;max-width:%dpx">`, width, height, html.EscapeString(label), min(width*2/3, 900), width*5/4)
 	cx := func(i int) float64 { return nodeGap + p.x[i]*(nodeWidth+nodeGap) + nodeWidth/2 }
 	top := func(i int) int { return 4 + p.level[i]*(nodeHeight+levelGap) }
+	var labels strings.Builder // above all lines
 	for i, n := range nodes {
-		if up, ok := index[n.Up]; ok && n.Up != n.Name {
-			x1, y1, x2, y2 := cx(i), top(i), cx(up), top(up)+nodeHeight
-			fmt.Fprintf(&b, `<line class="edge" x1="%.0f" y1="%d" x2="%.0f" y2="%d"/>`, x1, y1, x2, y2)
-			if n.Edge != "" {
-				fmt.Fprintf(&b, `<text class="soft link" x="%.0f" y="%d" text-anchor="middle">%s</text>`, x1+(x2-x1)/3, y1-(y1-y2)/3+4, html.EscapeString(n.Edge))
-			}
+		up, ok := index[n.Up]
+		if !ok || n.Up == n.Name {
+			continue
+		}
+		x1, y1, x2, y2 := cx(i), top(i), cx(up), top(up)+nodeHeight
+		fmt.Fprintf(&b, `<line class="edge" x1="%.0f" y1="%d" x2="%.0f" y2="%d"/>`, x1, y1, x2, y2)
+		if n.Edge != "" {
+			fmt.Fprintf(&labels, `<text class="soft link" x="%.0f" y="%d" text-anchor="middle">%s</text>`, x1+(x2-x1)/4, y1-(y1-y2)/4, html.EscapeString(n.Edge))
 		}
 	}
+	b.WriteString(labels.String())
 	for i, n := range nodes {
 		class := "box"
 		if n.End {
