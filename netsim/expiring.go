@@ -57,13 +57,6 @@ func (x *expiring[K, V]) expire(now time.Duration) {
 // clear removes all.
 func (x *expiring[K, V]) clear() { x.expire(forever) }
 
-// delete removes an entry as if it had expired.
-func (x *expiring[K, V]) delete(k K) {
-	if e := x.find(k); e != nil {
-		x.remove(e)
-	}
-}
-
 func (x *expiring[K, V]) remove(e *entry[K, V]) {
 	e.unlink()
 	delete(x.entries, e.key)
