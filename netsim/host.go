@@ -43,6 +43,10 @@ type port struct {
 func (n *Network) Host(name string) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.newHost(name)
+}
+
+func (n *Network) newHost(name string) *Host {
 	h := &Host{base: n.newBase(name), ports: make(map[port][]*socket)}
 	h.nextPort = uint16(mix(n.cfg.Seed, h.id)) // any: freePort brings it into range
 	h.tcp.nextPort = h.nextPort

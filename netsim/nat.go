@@ -65,6 +65,9 @@ type NATConfig struct {
 	// through a DNS64 (RFC 6147). Its length is one that RFC 6052 §2.2 allows.
 	Prefix64 netip.Prefix
 
+	// PortMap has it open ports to hosts that ask it to.
+	PortMap PortMapping
+
 	// StealPorts has it track connections as Linux does when its WAN side does
 	// not drop what nobody asked for: such a packet makes an entry of its own,
 	// for 30 s, and mappings must use other ports towards that remote.
@@ -101,6 +104,10 @@ func (c NATConfig) normalize() (NATConfig, error) {
 	c.TCPTransitory = cmp.Or(max(c.TCPTransitory, 0), defaultTCPTransitory)
 	c.MaxMappings = cmp.Or(max(c.MaxMappings, 0), defaultMaxMappings)
 	c.PortStep = cmp.Or(c.PortStep, 1)
+	var err error
+	if c.PortMap, err = c.PortMap.normalize(!c.NoTranslation); err != nil {
+		return c, err
+	}
 	if c.PortRange == (PortRange{}) {
 		c.PortRange = PortRange{Low: firstNATPort, High: math.MaxUint16}
 	}
@@ -135,6 +142,7 @@ type NAT struct {
 	taken    int                            // ports of the range that others have, 0 until it matters
 	resets   uint64                         // how often it was reset
 	policers [2]policer                     // of UDP: up, down
+	portmap  *portMapper                    // nil: cfg has none
 }
 
 // NAT adds a NAT. Its first address in [Network.Connect] to the node above is
@@ -148,6 +156,10 @@ func (n *Network) NAT(name string, cfg NATConfig) *NAT {
 	t.pinholes = newExpiring[endpoints, pinhole](cfg.Timeout, cfg.MaxMappings, nil)
 	t.stolen = newExpiring[endpoints, struct{}](stealTimeout, cfg.MaxMappings, nil)
 	t.firstPort()
+	if err == nil && cfg.PortMap.on() {
+		t.portmap = newPortMapper(t)
+		n.mapping = true
+	}
 	return t
 }
 
@@ -177,6 +189,9 @@ func (t *NAT) adopt(l *Link, addrs []netip.Prefix) ([]netip.Prefix, error) {
 	t.uplink, t.external = l, external
 	t.routes.add(default4, l.up)
 	t.routes.add(default6, l.up)
+	if t.portmap != nil {
+		t.portmap.announceAnew() // of its external address
+	}
 	return told, nil
 }
 
@@ -194,6 +209,9 @@ func (t *NAT) receive(p *packet, in *pipe) {
 			return
 		}
 		t.inward(p, in, src, dst)
+		return
+	}
+	if t.portmap != nil && t.portmap.takes(p, in) {
 		return
 	}
 	if !t.to4(p) {
@@ -274,4 +292,5 @@ func (t *NAT) Reset() {
 	t.mappings.clear()
 	t.pinholes.clear()
 	t.stolen.clear()
+	t.portmap.restart()
 }

@@ -15,11 +15,11 @@ func (t *NAT) errorIn(p *packet, in *pipe, src, dst netip.AddrPort) {
 	m := *p.ICMP
 	q := &m.Quote
 	mp := t.byOuter[endpoint{q.Proto, q.Src}]
-	if mp == nil || p.Dst.Addr() != q.Src.Addr() {
-		t.drop(DropFilter, p, in)
-		return
+	_, open := t.pinholes.get(endpoints{q.Proto, q.Src, t.cfg.Filtering.reduce(q.Dst)}, t.net.at)
+	if e := t.portmap.inward(q.Proto, q.Src); e != nil {
+		mp, open = e, true
 	}
-	if _, open := t.pinholes.get(endpoints{q.Proto, q.Src, t.cfg.Filtering.reduce(q.Dst)}, t.net.at); !open {
+	if mp == nil || !open || p.Dst.Addr() != q.Src.Addr() {
 		t.drop(DropFilter, p, in)
 		return
 	}
@@ -61,7 +61,10 @@ func (t *NAT) errorOut(p *packet) bool {
 			m.MTU -= nat64MTU
 		}
 	}
-	_, mp := t.find(q.Proto, q.Dst, q.Src)
+	mp := t.portmap.outward(q.Proto, q.Dst, q.Src)
+	if mp == nil {
+		_, mp = t.find(q.Proto, q.Dst, q.Src)
+	}
 	if mp == nil {
 		return false
 	}

@@ -70,7 +70,8 @@ func (t *NAT) allocate(proto Protocol, inner, remote netip.AddrPort) (netip.Addr
 	lap := r.size() / gcd(r.size(), step) // steps until it is back where it began
 	for i := range r.size() {
 		at := r.at(int(num) - int(r.Low) + i*step + i/lap) // once around it goes on beside
-		if outer := netip.AddrPortFrom(t.external, at); t.isFree(proto, outer, inner, remote) {
+		outer := netip.AddrPortFrom(t.external, at)
+		if own := t.cfg.Ports == RandomPort && at == inner.Port(); !own && t.isFree(proto, outer, inner, remote) {
 			if t.cfg.Ports == SequentialPort {
 				t.lastPort = at
 			}
@@ -139,7 +140,7 @@ func (t *NAT) isFree(proto Protocol, outer, inner, remote netip.AddrPort) bool {
 	if _, used := t.byOuter[endpoint{proto, outer}]; used {
 		return false
 	}
-	if t.cfg.Ports == RandomPort && num == inner.Port() {
+	if !t.portmap.free(proto, outer, inner) {
 		return false
 	}
 	if t.isTaken(num) {

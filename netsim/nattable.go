@@ -24,6 +24,7 @@ type mapping struct {
 	inner, outer netip.AddrPort
 	key          endpoints // under which it is filed
 	replied      bool      // a packet has come in
+	explicit     bool      // a host has asked for it: [explicitMapping]
 }
 
 // A pinhole lets packets in that come from where some went to.
@@ -71,10 +72,14 @@ func (t *NAT) outward(p *packet) (Fate, bool) {
 	if p.Proto == ICMP {
 		return DropFilter, t.errorOut(p)
 	}
+	if m := t.portmap.outward(p.Proto, p.Src, p.Dst); m != nil {
+		p.Src = m.outer
+		return Translated, true
+	}
 	key, m := t.find(p.Proto, p.Src, p.Dst)
 	isNew := m == nil
 	if isNew {
-		if len(t.mappings.entries) >= t.cfg.MaxMappings {
+		if len(t.mappings.entries)+t.portmap.count() >= t.cfg.MaxMappings {
 			return DropFull, false // without a search for a port
 		}
 		outer, ok := t.allocate(p.Proto, p.Src, p.Dst)
@@ -139,6 +144,9 @@ func (t *NAT) inward(p *packet, in *pipe, src, dst netip.AddrPort) {
 	m := t.byOuter[endpoint{p.Proto, p.Dst}]
 	hole := endpoints{p.Proto, p.Dst, t.cfg.Filtering.reduce(p.Src)}
 	h, open := t.pinholes.get(hole, now)
+	if e := t.portmap.inward(p.Proto, p.Dst); e != nil {
+		m, open = e, true
+	}
 	if m == nil || !open {
 		if t.cfg.StealPorts && in.link == t.uplink {
 			t.stolen.put(endpoints{p.Proto, p.Dst, p.Src}, struct{}{}, now) // when full, as if it were dropped
@@ -171,6 +179,10 @@ func (t *NAT) replied(m *mapping, hole endpoints, h pinhole, p *packet) {
 	first := !h.replied
 	h.replied = true
 	h = h.see(p)
+	if m.explicit {
+		t.portmap.admit(m, p.Src, t.life(p.Proto, h))
+		return
+	}
 	if !t.cfg.InboundRefresh && p.Proto != TCP && !(first && t.cfg.UnrepliedTimeout != t.cfg.Timeout) {
 		return
 	}

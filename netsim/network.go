@@ -44,6 +44,7 @@ type Network struct {
 	captured uint64 // packets that were given an id
 	hash     uint64 // of all events
 	call     func() // of a timer of At that has fired
+	mapping  bool   // some NAT opens ports on request
 }
 
 // New starts an empty network. Close stops it.
@@ -213,6 +214,7 @@ func (n *Network) connect(low, up Node, cfg LinkConfig, addrs []string) (*Link, 
 	}
 	b.uplinks = append(b.uplinks, l)
 	up.common().below = append(up.common().below, l)
+	n.inside(up, low, prefixes)
 	return l, nil
 }
 

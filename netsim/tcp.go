@@ -89,6 +89,9 @@ func (h *Host) receiveTCP(p *packet, in *pipe) {
 	if c := h.tcp.conns[tcpPair{p.Dst, p.Src}]; c != nil && !c.yields(&p.TCP) {
 		h.record(Delivered, p, in)
 		c.input(p)
+		if c.arrived != nil {
+			c.arrived()
+		}
 	} else if l := h.listener(p.Dst); l != nil {
 		l.input(p, in)
 	} else {

@@ -27,6 +27,7 @@ type TCPConn struct {
 	err      error        // why it ended, if its user did not end it
 	closed   bool         // by its user
 	listener *tcpListener // until it is accepted
+	arrived  func()       // called after each segment: its user has no goroutine; or nil
 	linger   int          // seconds, as for SetLinger
 	tx       tcpSender
 	rx       tcpReceiver

@@ -22,6 +22,7 @@ type tcpListener struct {
 	waiting  []*TCPConn // established, to be accepted
 	opening  int        // connections in SYN-RECEIVED
 	acceptBy deadline
+	serve    func(*TCPConn) // takes connections instead of Accept, on the network's goroutine; or nil
 }
 
 // listenTCP binds a listener. The network is locked.
@@ -116,6 +117,11 @@ func (l *tcpListener) input(p *packet, in *pipe) {
 // ready moves a connection to those that can be accepted.
 func (l *tcpListener) ready(c *TCPConn) {
 	l.opening--
+	if l.serve != nil {
+		c.listener = nil
+		l.serve(c)
+		return
+	}
 	l.waiting = append(l.waiting, c)
 	l.changed.Broadcast()
 }
