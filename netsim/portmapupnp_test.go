@@ -249,7 +249,11 @@ func TestGatewayHTTP(t *testing.T) {
 	simulate(t, func(t *testing.T, n *Network) {
 		x := newBehind(n, withIGD(2))
 		ctx := t.Context()
-		pm := x.nat.portmap
+		clients := func() int {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return x.nat.portmap.clients
+		}
 		dial := func() io.ReadWriteCloser { return Must(x.a.DialContext(ctx, "tcp", gatewayAddr+":5000")) }
 		for _, c := range []struct{ request, status string }{
 			{"GET /igd.xml HTTP/1.1\r\nHost: x\r\n\r\n", "200"},
@@ -280,13 +284,13 @@ func TestGatewayHTTP(t *testing.T) {
 			open = append(open, dial())
 		}
 		settle()
-		if pm.clients != maxHTTPClients {
-			t.Errorf("%d clients", pm.clients)
+		if clients() != maxHTTPClients {
+			t.Errorf("%d clients", clients())
 		}
 		time.Sleep(httpTimeout)
 		settle()
-		if pm.clients != 0 {
-			t.Errorf("%d clients after all that time", pm.clients)
+		if clients() != 0 {
+			t.Errorf("%d clients after all that time", clients())
 		}
 		for _, c := range open {
 			c.Close()
@@ -294,8 +298,8 @@ func TestGatewayHTTP(t *testing.T) {
 		// Who leaves is gone, and from outside nobody gets in.
 		dial().Close()
 		settle()
-		if pm.clients != 0 {
-			t.Errorf("%d clients that have left", pm.clients)
+		if clients() != 0 {
+			t.Errorf("%d clients that have left", clients())
 		}
 		out, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
