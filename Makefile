@@ -28,7 +28,7 @@ lint: ## gofmt, vet, staticcheck
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 nat-lab: build ## real binaries in network namespaces behind kernel NATs, and the simulator held against them (root, Linux)
-	$(GO) test -count=1 -tags natlab -v ./netsim/natlab
+	$(GO) test -count=1 -tags natlab -v ./netsim/natlab ./cmd/netsim/internal/kernel
 	./bin/netsim compare --grid docs/netsim/samples/*.yaml
 
 soak: ## the long versions: repeats, races, long fuzzing
