@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bdtnet/bdt/identity"
 	"github.com/bdtnet/bdt/internal/retry"
@@ -52,8 +53,8 @@ type Binding struct {
 	poll  bool // it is half: to be repeated until it is ready
 }
 
-// Bind begins to bind, and returns at once: the Bind leaves before that if the client is online,
-// else as soon as it is, again after each time that it has lost the PN, and for as long as the
+// Bind begins to bind, and returns at once: the Bind leaves before that if the client is online and
+// has not sent too many, else as soon as it may, again after each time that it has lost the PN, and for as long as the
 // binding is not closed. A tag may be bound once.
 func (c *Client) Bind(o BindOptions) (*Binding, error) {
 	fail := func(err error) (*Binding, error) {
@@ -63,7 +64,7 @@ func (c *Client) Bind(o BindOptions) (*Binding, error) {
 		return fail(fmt.Errorf("token of %d bytes: %w", len(o.Token), wire.ErrCount))
 	}
 	b := &Binding{c: c, o: o, ready: make(chan struct{}), done: make(chan struct{}), request: c.number()}
-	if l := c.link.Load(); l != nil {
+	if l := c.link.Load(); l != nil && c.pace.take(time.Now()) {
 		b.begun = c.sendMessage(*l, b.message()) == nil
 	}
 	if err := c.add(b); err != nil {

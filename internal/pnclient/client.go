@@ -70,6 +70,7 @@ type Client struct {
 	rtt      atomic.Int64  // smoothed, in nanoseconds; 0: unknown
 	requests atomic.Uint32 // the last number
 	failed   atomic.Bool   // the last try to come online has
+	pace     pacer         // of Binds
 
 	// bindings is replaced whole by who holds mu: the reader of a socket looks at it for each run.
 	bindings atomic.Pointer[map[wire.Tag]*Binding]

@@ -138,9 +138,14 @@ func (o *owner) run(ctx context.Context) {
 func (o *owner) due(now time.Time) time.Time {
 	first := retry.Earliest(o.describe.Due(), o.handshake.Due(), o.ping.Due(), o.nextPing, o.backoff, o.exchange.Next(now))
 	if o.link.Load() != nil {
+		var bind time.Time
 		for _, b := range *o.bindings.Load() {
-			first = retry.Earliest(first, b.task.Due())
+			bind = retry.Earliest(bind, b.task.Due())
 		}
+		if next := o.pace.next(); !bind.IsZero() && bind.Before(next) {
+			bind = next
+		}
+		first = retry.Earliest(first, bind)
 	}
 	return first
 }
@@ -389,21 +394,31 @@ func (b *Binding) bind(now time.Time) {
 	b.task.Start(now)
 }
 
-// stepBindings sends the Binds that are due. One that the PN does not answer says that it
-// may be gone.
+// stepBindings sends the Binds that are due, those first that have been for longest, as many as the PN
+// takes. One that the PN does not answer says that it may be gone.
 func (o *owner) stepBindings(now time.Time) {
 	if o.link.Load() == nil {
 		return
 	}
+	var due []*Binding
 	for _, b := range *o.bindings.Load() {
+		if at := b.task.Due(); !at.IsZero() && !at.After(now) {
+			due = append(due, b)
+		}
+	}
+	slices.SortFunc(due, func(a, b *Binding) int { return a.task.Due().Compare(b.task.Due()) })
+	for _, b := range due {
+		if !o.pace.take(now) {
+			return
+		}
+		if b.task.Expired(now) {
+			b.bind(now)
+		}
 		if b.task.Send(now) {
 			o.sendSealed(b.message())
 			if b.task.Sent == 2 && !b.poll {
 				o.check(now)
 			}
-		}
-		if b.task.Expired(now) {
-			b.bind(now)
 		}
 	}
 }

@@ -79,6 +79,7 @@ func (o *owner) receiveResponse(now time.Time, b []byte, from netip.AddrPort) {
 		o.to, o.tries = from, 0
 		o.link.Store(&link{o.exchange.Current(), from})
 		o.setRelay(from)
+		o.pace.reset()
 		o.nextPing = time.Time{}
 		o.startPing(now, describeFirst, describeTotal, describeTotal)
 		o.startBindings(now, true)
