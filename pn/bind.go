@@ -39,6 +39,9 @@ func (s *Server) answerBind(r *request, m *wire.Bind, status wire.Status, isRead
 func (s *Server) bindAndAnswer(r *request, m *wire.Bind) {
 	status, p, met := s.bind(r, m)
 	switch status {
+	case wire.StatusSuperseded:
+		s.count.refused.Add(1)
+		return // the device is not there any more, and is served elsewhere
 	case wire.StatusOK:
 		s.count.binds.Add(1)
 	case wire.StatusTooMany:
@@ -86,21 +89,25 @@ func (s *Server) bind(r *request, m *wire.Bind) (status wire.Status, p *pair, me
 		}
 	}
 	sh := s.pairs.shard(m.Tag)
+	var left *session
 	sh.mu.Lock()
 	p = sh.m[m.Tag]
 	if p == nil {
 		p, status = s.beginLocked(sh, r, m, zone)
 	} else {
-		status, met = s.joinLocked(p, r, m, zone)
+		status, left, met = s.joinLocked(p, r, m, zone)
 	}
 	sh.mu.Unlock()
 	if status != wire.StatusOK {
 		return status, nil, false
 	}
+	if left != nil {
+		left.remove(p)
+	}
 	if !x.add(p) {
 		s.leave(p, x) // the session has gone meanwhile
-	} else if p.at() == over {
-		x.remove(p) // so has the pair
+	} else if p.at() == over || p.endOn(x) < 0 {
+		x.remove(p) // so has the pair, or its end
 	}
 	return wire.StatusOK, p, met
 }
@@ -126,17 +133,29 @@ func (s *Server) beginLocked(sh *pairShard, r *request, m *wire.Bind, zone ident
 }
 
 // joinLocked has an end of a pair bind: the second for the first time, or either of them
-// again.
-func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID) (status wire.Status, met bool) {
+// again. left is the session that the end had before, if that is another. A Bind of a session that
+// its device began before that one has been held back on its way: it is superseded.
+func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID) (status wire.Status, left *session, met bool) {
 	i := p.endOf(r.x.id(), m.Peer)
 	if i < 0 {
-		return wire.StatusNotAllowed, false
+		return wire.StatusNotAllowed, nil, false
 	}
-	if p.at() == half && m.Pays && p.payer == nil && !s.payLocked(p, uint8(i), r, m, zone) {
-		return wire.StatusTooMany, false
+	if left = p.ends[i].session.Load(); left != nil && left.stamp > r.x.stamp {
+		return wire.StatusSuperseded, nil, false
+	}
+	if left == r.x {
+		left = nil
+	}
+	switch {
+	case p.at() == half && m.Pays && p.payer == nil:
+		if !s.payLocked(p, uint8(i), r, m, zone) {
+			return wire.StatusTooMany, nil, false
+		}
+	case m.Pays && p.payer != nil && int(p.paying) == i:
+		p.token = bytes.Clone(m.Token) // perhaps a newer one
 	}
 	if i == 1 && p.payer == nil {
-		return wire.StatusNotAllowed, false
+		return wire.StatusNotAllowed, nil, false
 	}
 	p.ends[i].session.Store(r.x)
 	p.since = r.now
@@ -145,7 +164,7 @@ func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID)
 		p.stage.Store(uint32(ready))
 		met = true
 	}
-	return wire.StatusOK, met
+	return wire.StatusOK, left, met
 }
 
 // payLocked has an end answer for a pair, and reports whether it has anything left of its day,
@@ -183,8 +202,7 @@ func (s *Server) handleUnbind(r *request) {
 func (s *Server) leave(p *pair, x *session) {
 	sh := s.pairs.shard(p.tag)
 	sh.mu.Lock()
-	held := p.ends[0].session.Load() == x || p.ends[1].session.Load() == x
-	ended := held && s.endLocked(sh, p)
+	ended := p.endOn(x) >= 0 && s.endLocked(sh, p)
 	sh.mu.Unlock()
 	if ended {
 		s.dissolve(p, wire.UnboundPeer, x)

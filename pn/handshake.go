@@ -69,7 +69,7 @@ func (s *Server) handleInitiation(from place, packet []byte, hash noise.Hash) {
 		}
 		return
 	}
-	x := &session{at: from, network: quota.NetworkOf(from.addr.Addr())}
+	x := &session{at: from, network: quota.NetworkOf(from.addr.Addr()), stamp: in.Payload.Stamp}
 	x.heard.Store(int64(clock.Sub(s.start)))
 	if x.owner = in.Device.Owner(); !x.owner.IsZero() {
 		x.device = bytes.Clone(in.Device.Bytes())

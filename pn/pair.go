@@ -61,6 +61,16 @@ func (p *pair) endOf(id, peer identity.ID) int {
 	return -1
 }
 
+// endOn returns which end of the pair is on a session; -1: neither.
+func (p *pair) endOn(x *session) int {
+	for i := range p.ends {
+		if p.ends[i].session.Load() == x {
+			return i
+		}
+	}
+	return -1
+}
+
 func (p *pair) at() stage { return stage(p.stage.Load()) }
 
 // pairShards divides the table of pairs. A power of two.

@@ -28,6 +28,7 @@ type session struct {
 	owner   identity.ID   // as the device claims
 	device  []byte        // its descriptor; nil if it has no owner
 	network quota.Network // that it counts for
+	stamp   uint64        // of its initiation: the device's sessions in the order in which it began them
 
 	mu        sync.Mutex
 	used      bool  // a packet has been opened
