@@ -25,6 +25,15 @@ func (s *Server) handleBind(r *request) {
 		s.bindAndAnswer(r, &m)
 		return
 	}
+	// The device repeats what is not answered.
+	if !s.checks.take(r.x.network, r.now) {
+		s.count.limited.Add(1)
+		return
+	}
+	if len(s.jobs) >= checkQueue {
+		s.count.overload.Add(1)
+		return
+	}
 	own := *r
 	m.Token = bytes.Clone(m.Token)
 	own.b = nil

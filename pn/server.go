@@ -38,6 +38,7 @@ type Server struct {
 	held     *quota.Share           // of sessions
 	pairs    *pairTable
 	accounts *accounts
+	checks   *checks
 	shaper   *shaper // nil: no limit on bandwidth
 	count    counters
 
@@ -95,6 +96,7 @@ func newServer(cfg Config) (*Server, error) {
 		held:     quota.NewShare(l.Sessions),
 		pairs:    newPairTable(l.Pairs),
 		accounts: newAccounts(l.Payers),
+		checks:   newChecks(),
 		jobs:     make(chan func(), queueLimit),
 		closing:  make(chan struct{}),
 	}
