@@ -123,7 +123,7 @@ func (s *Server) handleSealed(from place, b []byte) {
 		return
 	}
 	c, at := x.arrived(from, r.now, s.random)
-	if c != nil {
+	if c != nil && t != wire.MsgGoodbye { // who goes is asked nothing, and has sent less than that
 		s.count.challenges.Add(1)
 		s.sendMessage(x, c.to, &wire.Challenge{Token: c.token}, clock)
 	}
