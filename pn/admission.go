@@ -68,6 +68,17 @@ func newGatekeeper(self *identity.Device, a Admission) (*gatekeeper, error) {
 	return g, nil
 }
 
+// keepNewer has the objects of owners that are listed be those of another gatekeeper where
+// these are newer: an old file that was put back must not admit whom the owner has revoked since. It
+// is called before the gatekeeper is used.
+func (g *gatekeeper) keepNewer(was *gatekeeper) {
+	for id, p := range g.owners {
+		if held := was.owners[id]; held != nil && p.Updated() < held.Updated() {
+			g.owners[id] = held
+		}
+	}
+}
+
 // A visitor is a device that asks to be admitted.
 type visitor struct {
 	id     identity.ID

@@ -39,7 +39,8 @@ func newSettings(cfg Config) (*settings, error) {
 // and the budget of handshakes in Limits, PerSession, Idle, and Advertise. Bindings whose payer
 // is not admitted any more end within a minute. Whatever else differs from the running
 // configuration it names, as the fields of Config and Limits: that wants a restart. Network, Local,
-// Metrics and Logger are not looked at. With an error nothing has changed.
+// Metrics and Logger are not looked at. Of an owner who was listed before, the newer object
+// counts. With an error nothing has changed.
 func (s *Server) Reload(cfg Config) (restart []string, err error) {
 	cfg.Network, cfg.Local, cfg.Logger, cfg.Metrics = s.cfg.Network, s.cfg.Local, s.cfg.Logger, s.cfg.Metrics
 	if cfg, err = cfg.withDefaults(); err != nil {
@@ -78,6 +79,7 @@ func (s *Server) Reload(cfg Config) (restart []string, err error) {
 	if set.ref, err = s.makeRef(cfg.Advertise); err != nil {
 		return nil, fmt.Errorf("pn: reload: %w", err)
 	}
+	set.admits.keepNewer(s.settings.Load().admits)
 	s.settings.Store(set)
 	s.gate.SetBudget(cfg.Limits.Handshakes)
 	return restart, nil
