@@ -91,6 +91,7 @@ type portMapper struct {
 	list     []*explicitMapping // oldest first
 	byOuter  map[endpoint]*explicitMapping
 	byInner  map[endpoint][]*explicitMapping
+	due      time.Duration                  // nothing ends before
 	admitted *expiring[endpoints, struct{}] // outer endpoint of an explicit mapping and a remote that came in by it
 	gateway
 }
@@ -123,15 +124,22 @@ func (pm *portMapper) restart() {
 // prune removes mappings whose life is over.
 func (pm *portMapper) prune() {
 	now := pm.nat.net.at
+	if now < pm.due {
+		return
+	}
+	pm.due = forever
 	for _, e := range slices.Clone(pm.list) {
 		if e.until <= now {
 			pm.remove(e)
+		} else {
+			pm.due = min(pm.due, e.until)
 		}
 	}
 }
 
 func (pm *portMapper) add(e *explicitMapping) {
 	inner := endpoint{e.proto, e.inner}
+	pm.due = min(pm.due, e.until)
 	pm.list = append(pm.list, e)
 	pm.byOuter[endpoint{e.proto, e.outer}] = e
 	pm.byInner[inner] = append(pm.byInner[inner], e)

@@ -233,8 +233,8 @@ func (pm *portMapper) pcpMap(from netip.Addr, r pcpRequest) (*explicitMapping, p
 		return refused(pcpMalformedRequest)
 	case !known || r.internal == 0: // all protocols, or all ports of one
 		return refused(pcpUnsuppProtocol)
-	case r.preferFailure && r.lifetime == 0:
-		return refused(pcpMalformedOption) // RFC 6887 §13.2: not in a request to delete
+	case r.preferFailure && r.suggested.IsUnspecified() && r.external == 0:
+		return refused(pcpMalformedOption) // RFC 6887 §13.2: nothing is preferred
 	}
 	host := from
 	if r.thirdParty.IsValid() {
@@ -250,7 +250,10 @@ func (pm *portMapper) pcpMap(from netip.Addr, r pcpRequest) (*explicitMapping, p
 	if host.Is4() && !r.suggested.Is4() {
 		req.outer = netip.AddrPortFrom(netip.IPv4Unspecified(), r.external)
 	} else if host.Is6() && !pm.nat.cfg.Prefix64.IsValid() && r.suggested.Is4() {
-		return refused(pcpCannotProvide)
+		if r.preferFailure {
+			return refused(pcpCannotProvide)
+		}
+		req.outer = netip.AddrPortFrom(netip.IPv6Unspecified(), r.external)
 	}
 	if req.exact && req.outer.Addr().IsUnspecified() {
 		req.outer = netip.AddrPortFrom(pm.externalOf(req.inner, req.outer.Addr().Is4()), req.outer.Port())

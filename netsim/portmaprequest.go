@@ -53,6 +53,7 @@ func (pm *portMapper) open(r mapRequest) (*explicitMapping, mapRefusal) {
 		return nil, notThatPort // RFC 6887 §13.2
 	default:
 		e.until = now + r.life
+		pm.due = min(pm.due, e.until) // it may be shorter than it was
 		return e, granted
 	}
 	if pm.full() {
