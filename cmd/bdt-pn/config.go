@@ -70,7 +70,7 @@ type limits struct {
 // parseSettings reads the text of a configuration file. Keys that it does not know
 // are errors, which name the line.
 func parseSettings(text []byte) (settings, error) {
-	var s settings
+	s := settings{Drain: operator.Duration(defaultDrain)}
 	if err := operator.Parse(text, &s); err != nil {
 		return settings{}, err
 	}
@@ -80,6 +80,7 @@ func parseSettings(text []byte) (settings, error) {
 // load returns the settings of the file that the command line names, if any, with
 // the command line's over them. Paths of the file are relative to its directory.
 func load(o options, flags *pflag.FlagSet) (s settings, err error) {
+	s.Drain = operator.Duration(defaultDrain)
 	if o.config != "" {
 		if s, err = operator.ReadFile(o.config, "deploy/pn.yaml", parseSettings); err != nil {
 			return settings{}, err
@@ -116,17 +117,16 @@ func load(o options, flags *pflag.FlagSet) (s settings, err error) {
 		"pprof":      func() { s.Pprof = o.pprof },
 		"log-level":  func() { s.LogLevel = o.logLevel },
 		"log-format": func() { s.LogFormat = o.logFormat },
-		"verbose":    func() { s.LogLevel = operator.Level(slog.LevelDebug) },
 	} {
 		if flags.Changed(name) {
 			set()
 		}
 	}
+	if o.verbose {
+		s.LogLevel = operator.Level(slog.LevelDebug)
+	}
 	if s.LogFormat == "" {
 		s.LogFormat = operator.FormatText
-	}
-	if s.Drain == 0 && !flags.Changed("drain") {
-		s.Drain = operator.Duration(defaultDrain)
 	}
 	if s.Key == "" {
 		s.Key, err = keyfile.Default("pn.pem")

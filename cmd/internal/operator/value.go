@@ -90,7 +90,8 @@ func (f *Format) String() string { return string(*f) }
 // Type names what the flag takes.
 func (*Format) Type() string { return "FORMAT" }
 
-// A Size is a number of bytes: 64MiB, 1GB, 1500. Negative: "none".
+// A Size is a number of bytes: 64MiB, 1GB, 1500. Negative: "none". It is 0 where nothing is said: who
+// writes 0 does not mean the default.
 type Size int64
 
 // UnmarshalYAML implements yaml.NodeUnmarshaler.
@@ -117,11 +118,11 @@ func (z *Size) Set(text string) error {
 			continue
 		}
 		v, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-		if err != nil || v < 0 || v > math.MaxInt64/u.bytes {
+		if err != nil || v <= 0 || v > math.MaxInt64/u.bytes {
 			break
 		}
 		*z = Size(v * u.bytes)
 		return nil
 	}
-	return fmt.Errorf("%q is no size such as 64MiB, 1GB or none", text)
+	return fmt.Errorf("%q is no size such as 64MiB, 1GB or none (no limit)", text)
 }

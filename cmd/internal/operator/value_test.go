@@ -7,14 +7,14 @@ import (
 
 func TestValues(t *testing.T) {
 	for text, want := range map[string]Size{
-		"0": 0, "1500": 1500, "64MiB": 64 << 20, "1GB": 1e9, "10 KB": 10_000, "2TiB": 2 << 40, "7B": 7, "none": -1,
+		"1500": 1500, "64MiB": 64 << 20, "1GB": 1e9, "10 KB": 10_000, "2TiB": 2 << 40, "7B": 7, "none": -1,
 	} {
 		var z Size
 		if err := z.Set(text); err != nil || z != want {
 			t.Errorf("%q: %d, %v", text, z, err)
 		}
 	}
-	for _, text := range []string{"", "-1", "MiB", "1.5GB", "1 mib", "9999999TiB", "9223372036854775808", "None"} {
+	for _, text := range []string{"", "0", "0MiB", "-1", "MiB", "1.5GB", "1 mib", "9999999TiB", "9223372036854775808", "None"} {
 		var z Size
 		if err := z.Set(text); err == nil {
 			t.Errorf("%q is %d", text, z)
