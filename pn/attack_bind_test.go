@@ -107,3 +107,26 @@ func TestTokenRenewed(t *testing.T) {
 		}
 	})
 }
+
+// TestHalvesOfOthers: what others have begun counts for a session as what it has begun itself.
+func TestHalvesOfOthers(t *testing.T) {
+	inBubble(t, Limits{PerSession: 3}, func(t *testing.T, r *rig) {
+		d := r.dev(1).shake()
+		bound := 0
+		for i := range 6 {
+			other, tag := r.dev(10+i).shake(), tagOf(i)
+			other.bind(tag, d.id(), true)
+			if m := d.bind(tag, other.id(), false); m.Status == wire.StatusOK {
+				bound++
+			} else if m.Status != wire.StatusTooMany {
+				t.Errorf("bind %d: %v", i, m.Status)
+			}
+		}
+		if bound != 3 {
+			t.Errorf("a session has %d bindings, of 3", bound)
+		}
+		if m := d.bind(tagOf(0), r.dev(10).id(), false); m.Status != wire.StatusOK || !m.Ready {
+			t.Errorf("a repeat: %+v", m)
+		}
+	})
+}

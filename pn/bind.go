@@ -93,7 +93,7 @@ func (s *Server) bind(r *request, m *wire.Bind) (status wire.Status, p *pair, me
 		}
 	}
 	if x.count() >= set.limits.PerSession {
-		if old := s.pairs.get(m.Tag); old == nil || old.endOf(id, m.Peer) < 0 {
+		if old := s.pairs.get(m.Tag); old == nil || old.endOn(x) < 0 {
 			return wire.StatusTooMany, nil, false
 		}
 	}
