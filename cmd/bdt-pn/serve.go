@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,6 +108,9 @@ func (p *process) stop() error { return operator.Stop(p.server.Close, stopLimit,
 func explain(err error) error {
 	if errors.Is(err, pn.ErrConfig) {
 		return command.Advise(err, "correct that value: 'bdt-pn --help' and deploy/pn.yaml say what each setting takes")
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return command.Advise(err, "choose another port with --listen :PORT: an SN on this machine has 8444 as its second port, unless its stun-port is another")
 	}
 	return command.Advise(err, "choose other addresses with --listen (0.0.0.0:PORT for IPv4 alone), or check --advertise HOST:PORT")
 }
