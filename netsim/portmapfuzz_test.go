@@ -32,6 +32,9 @@ func (pm *portMapper) sound(t *testing.T) {
 			!pm.nat.cfg.PortRange.contains(e.outer.Port()) || e.until <= pm.nat.net.at {
 			t.Fatalf("mapping %+v", e)
 		}
+		if m := pm.nat.byOuter[endpoint{e.proto, e.outer}]; m != nil && m.inner != e.inner {
+			t.Fatalf("%v is that of %v and, explicitly, of %v", e.outer, m.inner, e.inner)
+		}
 	}
 }
 
@@ -50,6 +53,16 @@ func FuzzPortMap(f *testing.F) {
 		nat.net.mu.Lock()
 		defer nat.net.mu.Unlock()
 		nat.net.at += time.Duration(wait) * time.Second
+		// Meanwhile others send, and get mappings without asking.
+		for i := range uint16(3) {
+			inner := addr("198.18.1.3:5000")
+			inner = netip.AddrPortFrom(inner.Addr(), inner.Port()+(wait+i)%16)
+			p := newPacket(Packet{Proto: Protocol(wait >> 8 & 1), Src: inner, Dst: addr(s1Addr + ":1"), HopLimit: 64})
+			if _, ok := nat.outward(p); ok && !nat.cfg.PortRange.contains(p.Src.Port()) {
+				t.Fatalf("%v sends from %v", inner, p.Src)
+			}
+			p.release()
+		}
 		sent := bytes.Clone(b)
 		got := pm.answer(from, b)
 		if !bytes.Equal(sent, b) {

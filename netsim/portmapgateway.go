@@ -41,6 +41,12 @@ func (g *gateway) restart() {
 	g.booted = b.now()
 	if g.host != nil {
 		g.booted = max(g.booted, g.link.up.end.off)
+		for _, c := range g.host.tcp.conns { // it knows nothing of them any more
+			c.end(nil)
+			if c.arrived != nil {
+				c.arrived()
+			}
+		}
 	}
 	g.announceAnew()
 }

@@ -80,8 +80,11 @@ func (h *httpClient) end(how func()) {
 	}
 }
 
-// quit ends a connection on the network's goroutine, at its instant.
+// quit ends a connection on the network's goroutine, at its instant, unless it has ended.
 func (pm *portMapper) quit(c *TCPConn, how func()) {
+	if c.state == tcpClosed {
+		return
+	}
 	n := pm.nat.net
 	at := n.at
 	c.closed = true

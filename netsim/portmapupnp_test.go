@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -301,6 +302,18 @@ func TestGatewayHTTP(t *testing.T) {
 		if clients() != 0 {
 			t.Errorf("%d clients that have left", clients())
 		}
+		// After a restart it knows nothing of its connections.
+		conn := dial()
+		x.nat.Reboot(time.Second)
+		if clients() != 0 {
+			t.Errorf("%d clients after the restart", clients())
+		}
+		settle()
+		_, _ = conn.Write([]byte("GET"))
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read %v after the restart", err)
+		}
+		conn.Close()
 		out, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if _, err := x.s1.DialContext(out, "tcp", natAddr+":5000"); err == nil {
