@@ -85,7 +85,7 @@ func (o *explainer) scenario(c *cobra.Command, args []string) (*scenario.File, i
 		if !c.Flags().Changed("seed") {
 			o.seed = 1
 		}
-		return grid.Case(list[0], list[len(list)-1], o.seed, 0), 0, nil
+		return grid.Case(list[0], list[len(list)-1], o.seed, 0, false), 0, nil
 	}
 	if _, err := netsim.PresetByName(args[0]); err == nil {
 		return nil, 0, command.Usagef("%s dials whom? Give the preset of the other, too", args[0])

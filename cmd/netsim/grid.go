@@ -25,6 +25,7 @@ type gridder struct {
 	first  uint64
 	loss   float64
 	jobs   int
+	pn     bool
 	pairs  bool
 	report string
 	pcap   string
@@ -41,8 +42,11 @@ count how often the two meet without a relay, through one, or not at all. A seed
 is a pair of homes: it decides how far they are from the internet and each other.
 
 What the stack is to manage today is written out for each pair of presets: which
-must go direct, and which may not, and why. The status is 1 if one does otherwise.`,
+must go direct, and which may not, and why. With --pn there is a proxy node as well,
+and of the others those meet through it from which UDP gets out. The status is 1 if a
+pair does otherwise.`,
 		Example: `  netsim grid
+  netsim grid --pn
   netsim grid --report grid && xdg-open grid/index.html
   netsim grid --nats cgn,carrier,nat64 --seeds 100 --pairs
   netsim grid --loss 0.05 --json | jq '.cells[] | {caller, callee, direct}'`,
@@ -55,6 +59,7 @@ must go direct, and which may not, and why. The status is 1 if one does otherwis
 	f.Uint64Var(&o.first, "seed", 1, "the first seed")
 	f.Float64Var(&o.loss, "loss", 0, "share of packets that each link to the internet loses, 0 to 1")
 	f.IntVar(&o.jobs, "jobs", 0, "dials at a time (default: as many as there are processors)")
+	f.BoolVar(&o.pn, "pn", false, "with a proxy node (PN), which both devices use")
 	f.BoolVar(&o.pairs, "pairs", false, "print a line for each pair, with times and probes")
 	f.StringVar(&o.report, "report", "", "write a page, index.html, to this directory")
 	f.StringVar(&o.pcap, "pcap", "", "write the packets of all dials to this file, which Wireshark opens")
@@ -95,7 +100,7 @@ func presetsByName(names []string) ([]netsim.Preset, error) {
 
 // plan is what the command line asks for.
 func (o *gridder) plan() (grid.Plan, error) {
-	p := grid.Plan{Presets: netsim.GridPresets(), Seeds: o.seeds, First: o.first, Loss: o.loss, Jobs: o.jobs}
+	p := grid.Plan{Presets: netsim.GridPresets(), Seeds: o.seeds, First: o.first, Loss: o.loss, PN: o.pn, Jobs: o.jobs}
 	switch {
 	case o.seeds < 1 || o.seeds > maxGridSeeds:
 		return p, command.Usagef("--seeds %d: from 1 to %d", o.seeds, maxGridSeeds)
@@ -171,7 +176,11 @@ func showGrid(out *terminal.Terminal, t *grid.Table, pairs bool) {
 	for _, n := range t.Presets {
 		width = max(width, len(n))
 	}
-	out.Printf("%s\n\n", out.Bold("How many of 100 dials go direct; callers down, callees across"))
+	title := "How many of 100 dials go direct; callers down, callees across"
+	if t.PN {
+		title += "; R: all meet through the proxy node"
+	}
+	out.Printf("%s\n\n", out.Bold(title))
 	for i, n := range t.Presets {
 		out.Printf("%*s  %s\n", width, "", strings.Repeat("   │", i)+"   "+n)
 	}
@@ -179,12 +188,15 @@ func showGrid(out *terminal.Terminal, t *grid.Table, pairs bool) {
 		out.Printf("%*s  ", width, t.Presets[i])
 		for j := range row {
 			c := &row[j]
-			direct, _, _ := c.Count()
+			direct, relayed, _ := c.Count()
 			text := fmt.Sprintf("%3.0f", 100*float64(direct)/float64(len(c.Dials)))
+			if relayed == len(c.Dials) {
+				text = "  R"
+			}
 			switch {
 			case !c.Met():
 				text = out.Bold(out.Bad(text))
-			case direct > 0:
+			case direct+relayed > 0:
 				text = out.Good(text)
 			default:
 				text = out.Faint(text)
@@ -248,8 +260,11 @@ func showTotals(out *terminal.Terminal, t *grid.Table) {
 
 // expectation is what is written out for a cell, for people.
 func expectation(c *grid.Cell) string {
-	if c.Expected.Direct {
+	switch {
+	case c.Expected.Direct:
 		return "all were expected to"
+	case c.Expected.Relay && c.PN:
+		return "all were expected to meet through the proxy node"
 	}
 	return "none was expected to"
 }

@@ -83,7 +83,7 @@ func gridCase(c *cobra.Command, t *grid.Table, d *grid.Dial) (report.Case, error
 	if err != nil {
 		return report.Case{}, err
 	}
-	r, err := record(c, grid.Case(a, b, d.Seed, t.Loss), d.Seed, "")
+	r, err := record(c, grid.Case(a, b, d.Seed, t.Loss, t.PN), d.Seed, "")
 	if err != nil {
 		return report.Case{}, err
 	}

@@ -17,9 +17,13 @@ const (
 
 // Case returns the scenario of one dial of the grid: that of [scenario.Pair], with distances that
 // come from the seed, so that each seed is another pair of homes.
-func Case(a, b netsim.Preset, seed uint64, loss float64) *scenario.File {
+// With withPN there is a PN as well, which both devices use.
+func Case(a, b netsim.Preset, seed uint64, loss float64, withPN bool) *scenario.File {
 	f := scenario.Pair(a, b)
 	f.Seed = seed
+	if withPN {
+		f.AddPN()
+	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	for i := range f.Links {
 		l := &f.Links[i]

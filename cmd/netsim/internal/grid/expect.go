@@ -9,6 +9,7 @@ import (
 type Expectation struct {
 	Direct bool   // it must go direct; otherwise it may not
 	Reason string // why it may not
+	Relay  bool   // it may not, but meets through a PN where there is one
 }
 
 // reasons says why a pair cannot go direct, by the letters of expected.
@@ -54,7 +55,7 @@ var expectations = func() map[[2]string]Expectation {
 			if !known && c != "D" {
 				panic(fmt.Sprintf("grid: %s has the expectation %s", names[i], c))
 			}
-			table[[2]string{names[i], names[j]}] = Expectation{Direct: c == "D", Reason: reason}
+			table[[2]string{names[i], names[j]}] = Expectation{Direct: c == "D", Reason: reason, Relay: known && c != "u"}
 		}
 	}
 	return table

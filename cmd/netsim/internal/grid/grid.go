@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/simulate"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/virtual"
 	"github.com/bdtnet/bdt/netsim"
@@ -18,6 +19,7 @@ type Plan struct {
 	Seeds   int             // dials of each pair
 	First   uint64          // the first seed; those that follow are the next ones
 	Loss    float64         // of each link to the internet, each way
+	PN      bool            // there is a PN that both devices use
 	Jobs    int             // dials at a time; 0: as many as processors
 
 	// Progress is called after each dial, from several goroutines.
@@ -43,7 +45,7 @@ type Dial struct {
 func (d *Dial) Direct() bool { return d.Path != "" && !d.Relayed() }
 
 // Relayed reports whether the two met through a relay.
-func (d *Dial) Relayed() bool { return d.Path == "relayed" }
+func (d *Dial) Relayed() bool { return d.Path == scenario.Relayed }
 
 // A Table is what came of a plan.
 type Table struct {
@@ -51,6 +53,7 @@ type Table struct {
 	Seeds   int
 	First   uint64
 	Loss    float64
+	PN      bool
 	Cells   [][]Cell // by caller, then by callee, in the order of Presets
 	Took    time.Duration
 	Virtual time.Duration // of all dials together
@@ -60,6 +63,7 @@ type Table struct {
 type Cell struct {
 	Caller, Callee string
 	Dials          []Dial // by seed
+	PN             bool   // there was one
 	Expected       *Expectation
 }
 
@@ -84,9 +88,12 @@ func (c *Cell) Met() bool {
 	if c.Expected == nil {
 		return true
 	}
-	direct, _, _ := c.Count()
-	if c.Expected.Direct {
+	direct, relayed, _ := c.Count()
+	switch {
+	case c.Expected.Direct:
 		return direct == len(c.Dials)
+	case c.Expected.Relay && c.PN:
+		return relayed == len(c.Dials)
 	}
 	return direct == 0
 }
@@ -167,11 +174,11 @@ func Run(ctx context.Context, p Plan) (*Table, error) {
 	if p.Jobs <= 0 {
 		p.Jobs = runtime.GOMAXPROCS(0)
 	}
-	t := &Table{Seeds: p.Seeds, First: p.First, Loss: p.Loss, Cells: make([][]Cell, len(p.Presets))}
+	t := &Table{Seeds: p.Seeds, First: p.First, Loss: p.Loss, PN: p.PN, Cells: make([][]Cell, len(p.Presets))}
 	for i, a := range p.Presets {
 		t.Presets = append(t.Presets, a.Name)
 		for _, b := range p.Presets {
-			c := Cell{Caller: a.Name, Callee: b.Name, Dials: make([]Dial, p.Seeds)}
+			c := Cell{Caller: a.Name, Callee: b.Name, Dials: make([]Dial, p.Seeds), PN: p.PN}
 			if e, ok := Expect(a.Name, b.Name); ok {
 				c.Expected = &e
 			}
@@ -187,7 +194,7 @@ func Run(ctx context.Context, p Plan) (*Table, error) {
 	}
 	err := virtual.Each(ctx, t.Dials(), p.Jobs, name, func(ctx context.Context, i int) error {
 		a, b, k := i/p.Seeds/n, i/p.Seeds%n, i%p.Seeds
-		r, err := simulate.Run(ctx, Case(p.Presets[a], p.Presets[b], p.First+uint64(k), p.Loss), simulate.Options{Setup: setup(p.Setup, name(i))})
+		r, err := simulate.Run(ctx, Case(p.Presets[a], p.Presets[b], p.First+uint64(k), p.Loss, p.PN), simulate.Options{Setup: setup(p.Setup, name(i))})
 		if err != nil {
 			return err
 		}

@@ -13,18 +13,29 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Every pair of presets does what is written out for it in expect.go, with real dials of the
-// unmodified stack.
+// unmodified stack; with a PN, too.
 func TestExpected(t *testing.T) {
 	seeds := 3
 	if testing.Short() {
 		seeds = 1
 	}
-	table, err := Run(virtual.Context(t), Plan{Presets: netsim.Presets(), Seeds: seeds, First: 1})
-	if err != nil {
-		t.Fatal(err)
+	for _, withPN := range []bool{false, true} {
+		presets := netsim.Presets()
+		if withPN {
+			presets, seeds = netsim.GridPresets(), 1
+		}
+		table, err := Run(virtual.Context(t), Plan{Presets: presets, Seeds: seeds, First: 1, PN: withPN})
+		if err != nil {
+			t.Fatal(err)
+		}
+		testExpected(t, table)
 	}
-	if len(expectations) != len(table.Presets)*len(table.Presets) {
-		t.Errorf("%d pairs are written out, there are %d", len(expectations), len(table.Presets)*len(table.Presets))
+}
+
+func testExpected(t *testing.T, table *Table) {
+	t.Helper()
+	if n := len(netsim.Presets()); len(expectations) != n*n {
+		t.Errorf("%d pairs are written out, there are %d", len(expectations), n*n)
 	}
 	for _, row := range table.Cells {
 		for i := range row {
@@ -34,7 +45,7 @@ func TestExpected(t *testing.T) {
 				continue
 			}
 			if direct, relayed, failed := c.Count(); !c.Met() {
-				t.Errorf("%s to %s: %d direct, %d relayed, %d failed (%s), want direct %t", c.Caller, c.Callee, direct, relayed, failed, c.Failure(), c.Expected.Direct)
+				t.Errorf("%s to %s, PN %t: %d direct, %d relayed, %d failed (%s), want %+v", c.Caller, c.Callee, c.PN, direct, relayed, failed, c.Failure(), *c.Expected)
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 func (t *Table) JSON() any {
 	s := t.Total()
 	out := jsonTable{
-		Presets: t.Presets, Seeds: t.Seeds, FirstSeed: strconv.FormatUint(t.First, 10), Loss: t.Loss, TookSeconds: t.Took.Seconds(), VirtualSeconds: t.Virtual.Seconds(),
+		Presets: t.Presets, Seeds: t.Seeds, FirstSeed: strconv.FormatUint(t.First, 10), Loss: t.Loss, PN: t.PN, TookSeconds: t.Took.Seconds(), VirtualSeconds: t.Virtual.Seconds(),
 		Dials: s.Dials, Direct: s.Direct, Relayed: s.Relayed, Failed: s.Failed, FirstByte: percentiles(s.FirstBytes),
 	}
 	for i := range t.Cells {
@@ -26,6 +26,7 @@ type jsonTable struct {
 	Seeds          int              `json:"seeds"`
 	FirstSeed      string           `json:"first_seed"` // a string: JSON has no 64 bits
 	Loss           float64          `json:"loss"`
+	PN             bool             `json:"pn"`
 	TookSeconds    float64          `json:"took_s"`
 	VirtualSeconds float64          `json:"virtual_s"`
 	Dials          int              `json:"dials"`

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ func Unsupported(f *scenario.File) (list []string) {
 	for _, l := range f.Links {
 		cfg, _ := timeless(l.Config)
 		add(l.Line, "link "+l.Name, natlab.CheckLink(cfg))
+	}
+	for _, p := range f.ProxyNodes {
+		add(p.Line, "proxy node "+p.Name, errors.New("the kernel's driver runs no proxy nodes"))
 	}
 	for _, d := range f.Devices {
 		add(d.Line, "device "+d.Name, checkDevice(d))

@@ -87,6 +87,14 @@ func checkDevice(r *reader, n ast.Node, f *File, d *Device) error {
 			return r.errorAt(n, meant(s, names(f.SuperNodes, func(s SuperNode) string { return s.Name })), "there is no super node %q", s)
 		}
 	}
+	for _, p := range d.PNs {
+		if _, ok := f.ProxyNode(p); !ok {
+			return r.errorAt(n, meant(p, names(f.ProxyNodes, func(p ProxyNode) string { return p.Name })), "there is no proxy node %q", p)
+		}
+	}
+	if d.NoPNs && len(d.PNs) > 0 {
+		return r.errorAt(n, "", "it uses no proxy node, and one")
+	}
 	if d.NoServe && len(d.Serve) > 0 {
 		return r.errorAt(n, "", "it serves none, and something")
 	}
@@ -128,7 +136,8 @@ func checkStep(r *reader, n ast.Node, f *File, s *Step) error {
 	case DoLoad:
 		return device(r, n, f, s.From, true)
 	case DoStart, DoStop:
-		if _, ok := f.SuperNode(s.Target); ok {
+		_, sn := f.SuperNode(s.Target)
+		if _, pn := f.ProxyNode(s.Target); sn || pn {
 			return nil
 		}
 		return device(r, n, f, s.Target, false)

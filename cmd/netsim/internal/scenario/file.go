@@ -13,8 +13,8 @@ const (
 	DefaultLimit = time.Hour
 	// DefaultReady is how long devices may take to come online before the steps begin.
 	DefaultReady = 5 * time.Second
-	// DefaultPort is where super nodes listen.
-	DefaultPort = 8443
+	// DefaultPort is where super nodes listen, and DefaultProxyPort where proxy nodes do.
+	DefaultPort, DefaultProxyPort = 8443, 8444
 )
 
 // A File is a scenario. Line, in all that it holds, is where it stands in the
@@ -32,6 +32,7 @@ type File struct {
 	Nodes      []Node
 	Links      []Link
 	SuperNodes []SuperNode
+	ProxyNodes []ProxyNode
 	Devices    []Device
 	Steps      []Step
 }
@@ -75,6 +76,15 @@ type SuperNode struct {
 	Stopped bool             // a step starts it
 }
 
+// A ProxyNode is a proxy node (PN) that runs on a host and relays for everybody.
+type ProxyNode struct {
+	Line    int
+	Name    string
+	Host    string
+	Listen  []netip.AddrPort // empty: DefaultProxyPort of every address of the host
+	Stopped bool             // a step starts it
+}
+
 // Services that a device can serve, beside those that it always does.
 const (
 	Echo = "echo" // returns what it reads
@@ -88,6 +98,8 @@ type Device struct {
 	Name  string
 	Host  string
 	SNs   []string // by name, in order; empty: all
+	PNs   []string // the same, through which it may be relayed; empty: all, if not NoPNs
+	NoPNs bool
 	Serve []string // Echo, Sink, Call; empty: all of them, if not NoServe
 	// NoServe: it offers nothing.
 	NoServe bool
@@ -123,6 +135,11 @@ func (f *File) Link(name string) (*Link, bool) {
 // SuperNode returns an SN by its name.
 func (f *File) SuperNode(name string) (*SuperNode, bool) {
 	return find(f.SuperNodes, func(s SuperNode) bool { return s.Name == name })
+}
+
+// ProxyNode returns a PN by its name.
+func (f *File) ProxyNode(name string) (*ProxyNode, bool) {
+	return find(f.ProxyNodes, func(p ProxyNode) bool { return p.Name == name })
 }
 
 // Device returns a device by its name.

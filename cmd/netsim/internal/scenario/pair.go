@@ -45,6 +45,16 @@ func Pair(a, b netsim.Preset) *File {
 	return f
 }
 
+// AddPN adds a PN with an address of either family to the scenario of Pair, which both devices use.
+func (f *File) AddPN() {
+	f.Nodes = append(f.Nodes, Node{Name: "pn", Kind: Host})
+	f.Links = append(f.Links, Link{
+		Name: "pn-internet", From: "pn", To: "internet", Config: netsim.LinkConfig{Delay: pairDelaySN},
+		Addrs: []string{"203.0.113.65", "2001:db8::41"},
+	})
+	f.ProxyNodes = append(f.ProxyNodes, ProxyNode{Name: "pn", Host: "pn"})
+}
+
 // pairHost returns the addresses of a host of Pair, the same that a file would give it.
 func pairHost(p netsim.Preset, i int, prefix6 string) (addrs []string) {
 	if p.IPv4 {

@@ -13,6 +13,7 @@ const (
 	maxNodes   = 4096
 	maxLinks   = 8192
 	maxSNs     = 64
+	maxPNs     = 64
 	maxDevices = 4096    // entries
 	maxLight   = 100_000 // light devices in all
 	maxSteps   = 4096
@@ -57,6 +58,7 @@ var fileKeys = []key[File]{
 	{name: "nodes", form: "NAME: node", usage: "the machines of the network", need: true, read: readNodes},
 	{name: "links", form: "list of links", usage: "what joins them: each node but the topmost has a link up", need: true, read: readLinks},
 	{name: "supernodes", form: "NAME: super node", usage: "the super nodes", read: readSuperNodes},
+	{name: "proxynodes", form: "NAME: proxy node", usage: "the proxy nodes, which relay for all devices", read: readProxyNodes},
 	{name: "devices", form: "NAME: device", usage: "the devices", read: readDevices},
 	{name: "steps", form: "list of steps", usage: "what happens, and what is expected of it", read: readSteps},
 }
@@ -218,6 +220,24 @@ func readSuperNodes(r *reader, n ast.Node, f *File) error {
 	})
 }
 
+func readProxyNodes(r *reader, n ast.Node, f *File) error {
+	return named(r, n, "proxy nodes", maxPNs, func(name string, key, value ast.Node) error {
+		p := ProxyNode{Name: name, Line: line(key), Host: name}
+		if err := hosted(r, value, "a proxy node", proxyNodeKeys, &p, &p.Host); err != nil {
+			return err
+		}
+		f.ProxyNodes = append(f.ProxyNodes, p)
+		r.later(key, func(n ast.Node) error {
+			_, device := f.Device(name)
+			if _, sn := f.SuperNode(name); device || sn {
+				return r.errorAt(n, "", "a device or super node is called %q, too", name)
+			}
+			return checkHost(r, n, f, p.Host, name)
+		})
+		return nil
+	})
+}
+
 // hosted reads what runs on a host: nothing, which stands for the host of the same name, the
 // name of the host, or a mapping.
 func hosted[T any](r *reader, n ast.Node, what string, keys []key[T], to *T, host *string) error {
@@ -237,24 +257,46 @@ var superNodeKeys = []key[SuperNode]{
 		s.Host, err = r.name(n)
 		return err
 	}},
-	{name: "listen", form: "ADDRESS:PORT, or a list", usage: "where it listens (port 8443 of each address of the host). On two addresses of a family it can name NATs", read: func(r *reader, n ast.Node, s *SuperNode) error {
-		for _, item := range r.items(n) {
-			text, err := r.text(item)
-			if err != nil {
-				return err
-			}
-			a, err := netip.ParseAddrPort(text)
-			if err != nil || a.Addr().Zone() != "" || a.Port() == 0 || len(s.Listen) >= 16 {
-				return r.errorAt(item, "write it like 203.0.113.1:8443 or '[2001:db8::1]:8443', 16 at most", "%q is no address to listen on", text)
-			}
-			s.Listen = append(s.Listen, a)
-		}
-		return nil
+	{name: "listen", form: "ADDRESS:PORT, or a list", usage: "where it listens (port 8443 of each address of the host). On two addresses of a family it can name NATs", read: func(r *reader, n ast.Node, s *SuperNode) (err error) {
+		s.Listen, err = r.listen(n)
+		return err
 	}},
 	{name: "stopped", form: "true, false", usage: "it does not run until a step starts it", read: func(r *reader, n ast.Node, s *SuperNode) (err error) {
 		s.Stopped, err = r.truth(n)
 		return err
 	}},
+}
+
+var proxyNodeKeys = []key[ProxyNode]{
+	{name: "host", form: "host", usage: "where it runs (the host of its name)", read: func(r *reader, n ast.Node, p *ProxyNode) (err error) {
+		p.Host, err = r.name(n)
+		return err
+	}},
+	{name: "listen", form: "ADDRESS:PORT, or a list", usage: "where it listens (port 8444 of each address of the host)", read: func(r *reader, n ast.Node, p *ProxyNode) (err error) {
+		p.Listen, err = r.listen(n)
+		return err
+	}},
+	{name: "stopped", form: "true, false", usage: "it does not run until a step starts it", read: func(r *reader, n ast.Node, p *ProxyNode) (err error) {
+		p.Stopped, err = r.truth(n)
+		return err
+	}},
+}
+
+// listen reads where a server listens.
+func (r *reader) listen(n ast.Node) ([]netip.AddrPort, error) {
+	var list []netip.AddrPort
+	for _, item := range r.items(n) {
+		text, err := r.text(item)
+		if err != nil {
+			return nil, err
+		}
+		a, err := netip.ParseAddrPort(text)
+		if err != nil || a.Addr().Zone() != "" || a.Port() == 0 || len(list) >= 16 {
+			return nil, r.errorAt(item, "write it like 203.0.113.1:8443 or '[2001:db8::1]:8443', 16 at most", "%q is no address to listen on", text)
+		}
+		list = append(list, a)
+	}
+	return list, nil
 }
 
 func readDevices(r *reader, n ast.Node, f *File) error {
@@ -288,6 +330,20 @@ var deviceKeys = []key[Device]{
 				return err
 			}
 			d.SNs = append(d.SNs, s)
+		}
+		return nil
+	}},
+	{name: "pns", form: "proxy node, or a list; none", usage: "through which it may be relayed, in order (all)", read: func(r *reader, n ast.Node, d *Device) error {
+		for _, item := range r.items(n) {
+			p, err := r.name(item)
+			if err != nil {
+				return err
+			}
+			if p == None {
+				d.NoPNs = true
+				continue
+			}
+			d.PNs = append(d.PNs, p)
 		}
 		return nil
 	}},

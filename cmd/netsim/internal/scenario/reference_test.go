@@ -83,6 +83,7 @@ func reference(t *testing.T) string {
 	b.WriteString("\nWhat it is like, in both directions:\n\n")
 	plainTable(t, &b, reflect.TypeFor[netsim.LinkConfig]())
 	section(&b, "Super nodes", "`NAME: {key: value, …}`, or `NAME: HOST`, or `NAME:` for the host of that name.", superNodeKeys)
+	section(&b, "Proxy nodes", "Written as super nodes are. They relay for everybody.", proxyNodeKeys)
 	section(&b, "Devices", "Written as super nodes are.", deviceKeys)
 	section(&b, "Steps", "A step does one thing. It begins when all before it are over, unless it has a time.", stepKeys)
 	b.WriteString("\n| step | does |\n|---|---|\n")

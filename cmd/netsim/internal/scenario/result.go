@@ -32,7 +32,7 @@ type Outcome struct {
 	Path string // by which the peer was reached: "lan", "direct", "punched", "relayed"; "": it was not, or that was not asked
 	// FirstByte is the time from the beginning to the first answered byte.
 	FirstByte time.Duration
-	// Probes counts the datagrams that the two devices sent anywhere but to SNs before one of
+	// Probes counts the datagrams that the two devices sent anywhere but to SNs and PNs before one of
 	// the other's arrived.
 	Probes int
 	Stall  time.Duration // the longest time in which nothing arrived of a transfer

@@ -85,8 +85,11 @@ type Expect struct {
 	Verdicts map[string]string
 }
 
-// None, in Expect.Paths, is no path.
-const None = "none"
+// Words of Expect.Paths: no path, and one through a PN.
+const (
+	None    = "none"
+	Relayed = "relayed"
+)
 
 // Fails reports whether the step is expected to fail.
 func (e Expect) Fails() bool {

@@ -34,7 +34,7 @@ func (w *world) addSN(s *scenario.SuperNode) error {
 	if err != nil {
 		return w.errorAt(s.Line, err)
 	}
-	listen := listenAddrs(s, host)
+	listen := listenAddrs(s.Listen, host, scenario.DefaultPort)
 	if len(listen) == 0 {
 		return w.errorAt(s.Line, fmt.Errorf("the host %q has no address", s.Host))
 	}
@@ -43,7 +43,7 @@ func (w *world) addSN(s *scenario.SuperNode) error {
 		return w.errorAt(s.Line, err)
 	}
 	for _, a := range listen {
-		w.tracer.sns[a.Addr()] = true
+		w.tracer.servers[a.Addr()] = true
 	}
 	w.sns[s.Name] = &superNode{SuperNode: s, host: host, local: &identity.LocalDevice{Secret: secret, Device: d}, ref: ref}
 	return nil
@@ -57,7 +57,7 @@ func (s *superNode) start(w *world) error {
 		return fmt.Errorf("%s runs already", s.Name)
 	}
 	server, err := sn.Open(sn.Config{
-		Network: s.host, Local: s.local, Listen: listenAddrs(s.SuperNode, s.host), Advertise: s.ref.Addr,
+		Network: s.host, Local: s.local, Listen: listenAddrs(s.Listen, s.host, scenario.DefaultPort), Advertise: s.ref.Addr,
 		Logger: w.opt.Logger.With("who", s.Name),
 	})
 	if err == nil {
@@ -91,6 +91,15 @@ func (w *world) addDevice(d *scenario.Device) error {
 	}
 	if d.Count > 0 {
 		return nil
+	}
+	pns := d.PNs
+	if len(pns) == 0 && !d.NoPNs {
+		for _, p := range w.file.ProxyNodes {
+			pns = append(pns, p.Name)
+		}
+	}
+	for _, name := range pns {
+		x.config.PNs = append(x.config.PNs, w.pns[name].ref)
 	}
 	secret, unique := w.secret("device", d.Name)
 	desc := identity.DeviceDesc{UniqueID: unique}
@@ -217,18 +226,25 @@ func (w *world) running(name string) (*device, *bdt.Stack, error) {
 	return d, d.stack, nil
 }
 
-// startOne starts a device or an SN.
+// startOne starts a device, an SN or a PN.
 func (w *world) startOne(_ context.Context, s *scenario.Step, _ *scenario.Outcome) error {
 	if x := w.sns[s.Target]; x != nil {
+		return x.start(w)
+	}
+	if x := w.pns[s.Target]; x != nil {
 		return x.start(w)
 	}
 	_, err := w.devices[s.Target].start(w)
 	return err
 }
 
-// stopOne stops a device or an SN.
+// stopOne stops a device, an SN or a PN.
 func (w *world) stopOne(_ context.Context, s *scenario.Step, _ *scenario.Outcome) error {
 	if x := w.sns[s.Target]; x != nil {
+		x.stop()
+		return nil
+	}
+	if x := w.pns[s.Target]; x != nil {
 		x.stop()
 		return nil
 	}

@@ -10,16 +10,16 @@ import (
 // A tracer counts the probes of those who dial. It listens to the network only while somebody
 // dials, or while somebody else wants to know of all events.
 type tracer struct {
-	net  *netsim.Network
-	next func(netsim.Event)
-	sns  map[netip.Addr]bool // addresses of SNs; not changed once steps run
+	net     *netsim.Network
+	next    func(netsim.Event)
+	servers map[netip.Addr]bool // addresses of SNs and PNs; not changed once steps run
 
 	mu    sync.Mutex
 	dials map[*probes]struct{}
 }
 
 func newTracer(next func(netsim.Event)) *tracer {
-	return &tracer{next: next, sns: make(map[netip.Addr]bool), dials: make(map[*probes]struct{})}
+	return &tracer{next: next, servers: make(map[netip.Addr]bool), dials: make(map[*probes]struct{})}
 }
 
 // arm listens to the network if there is a reason to.
@@ -35,7 +35,7 @@ func (t *tracer) arm() {
 func (t *tracer) event(e netsim.Event) {
 	t.mu.Lock()
 	for p := range t.dials {
-		p.event(e, t.sns)
+		p.event(e, t.servers)
 	}
 	t.mu.Unlock()
 	if t.next != nil {
@@ -43,7 +43,7 @@ func (t *tracer) event(e netsim.Event) {
 	}
 }
 
-// probes counts the datagrams that two hosts send elsewhere than to SNs, until one arrives at
+// probes counts the datagrams that two hosts send elsewhere than to SNs and PNs, until one arrives at
 // either from elsewhere. The tracer's lock guards it.
 type probes struct {
 	hosts [2]string
@@ -62,17 +62,17 @@ func plain(a netip.Addr) netip.Addr {
 	return a
 }
 
-func (p *probes) event(e netsim.Event, sns map[netip.Addr]bool) {
+func (p *probes) event(e netsim.Event, servers map[netip.Addr]bool) {
 	if p.met || e.Proto != netsim.UDP || e.Node != p.hosts[0] && e.Node != p.hosts[1] {
 		return
 	}
 	switch e.Fate {
 	case netsim.Sent:
-		if !sns[plain(e.Dst.Addr())] && !e.Dst.Addr().IsMulticast() {
+		if !servers[plain(e.Dst.Addr())] && !e.Dst.Addr().IsMulticast() {
 			p.sent++
 		}
 	case netsim.Delivered:
-		p.met = !sns[plain(e.Src.Addr())] && !e.Dst.Addr().IsMulticast()
+		p.met = !servers[plain(e.Src.Addr())] && !e.Dst.Addr().IsMulticast()
 	}
 }
 

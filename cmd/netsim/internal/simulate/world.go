@@ -27,6 +27,7 @@ type world struct {
 	takers *takers
 
 	sns     map[string]*superNode
+	pns     map[string]*proxyNode
 	devices map[string]*device
 
 	begin time.Time     // when the first step could begin
@@ -61,6 +62,7 @@ func newWorld(f *scenario.File, o Options) *world {
 		up:      make(map[string][]*netsim.Link),
 		configs: make(map[string]netsim.LinkConfig),
 		sns:     make(map[string]*superNode),
+		pns:     make(map[string]*proxyNode),
 		devices: make(map[string]*device),
 	}
 	w.tracer.net = w.net
@@ -118,6 +120,11 @@ func (w *world) draw() error {
 	}
 	for i := range w.file.SuperNodes {
 		if err := w.addSN(&w.file.SuperNodes[i]); err != nil {
+			return err
+		}
+	}
+	for i := range w.file.ProxyNodes {
+		if err := w.addPN(&w.file.ProxyNodes[i]); err != nil {
 			return err
 		}
 	}
@@ -181,13 +188,20 @@ func (w *world) link(name string) (*netsim.Link, error) {
 	return l, nil
 }
 
-// start starts all that the file does not have stopped, super nodes first, and waits until the
+// start starts all that the file does not have stopped, super nodes and proxy nodes first, and waits until the
 // devices are online, or no longer than they may take.
 func (w *world) start(ctx context.Context) error {
 	for _, s := range w.file.SuperNodes {
 		if !s.Stopped {
 			if err := w.sns[s.Name].start(w); err != nil {
 				return w.errorAt(s.Line, err)
+			}
+		}
+	}
+	for _, p := range w.file.ProxyNodes {
+		if !p.Stopped {
+			if err := w.pns[p.Name].start(w); err != nil {
+				return w.errorAt(p.Line, err)
 			}
 		}
 	}
@@ -224,6 +238,9 @@ func (w *world) close() {
 	closing.Wait()
 	for _, s := range w.sns {
 		s.stop()
+	}
+	for _, p := range w.pns {
+		p.stop()
 	}
 	w.net.Close()
 }
@@ -262,14 +279,14 @@ type device struct {
 	serving sync.WaitGroup
 }
 
-// listenAddrs returns where an SN listens.
-func listenAddrs(s *scenario.SuperNode, host *netsim.Host) []netip.AddrPort {
-	if len(s.Listen) > 0 {
-		return s.Listen
+// listenAddrs returns where a server listens: where it is told to, or at a port of each address.
+func listenAddrs(told []netip.AddrPort, host *netsim.Host, port uint16) []netip.AddrPort {
+	if len(told) > 0 {
+		return told
 	}
 	var list []netip.AddrPort
 	for _, a := range host.Addrs() {
-		list = append(list, netip.AddrPortFrom(a, scenario.DefaultPort))
+		list = append(list, netip.AddrPortFrom(a, port))
 	}
 	return list
 }
