@@ -17,6 +17,9 @@ const (
 	// markLimit is how many devices' highest stamps are remembered. A replay
 	// beyond them costs a handshake that nobody can go on with.
 	markLimit = 65_536
+	// responseLimit is how many initiations are remembered for 10 s, with their responses: all that
+	// the default budget lets through, with cookies and without.
+	responseLimit = 65_536
 )
 
 // admit looks at an initiation before any work is done for it, and passes it on to a

@@ -183,6 +183,9 @@ func (s *Server) handlePing(r *request) {
 	}
 	s.count.pings.Add(1)
 	s.reply(r, &wire.Pong{Request: m.Request, Observed: r.to.addr})
+	if s.draining.Load() { // the first notice may have been lost
+		s.reply(r, &wire.Notice{Code: wire.NoticeDraining})
+	}
 }
 
 // handleGoodbye forgets a session whose device goes.

@@ -89,7 +89,7 @@ func newServer(cfg Config) (*Server, error) {
 		cfg:      cfg,
 		local:    noise.NewLocal(cfg.Local),
 		start:    time.Now(),
-		gate:     noise.NewGate(cfg.Local.Device.ID(), noise.GateConfig{Budget: l.Handshakes}),
+		gate:     noise.NewGate(cfg.Local.Device.ID(), noise.GateConfig{Budget: l.Handshakes, Responses: responseLimit}),
 		marks:    noise.NewMarks(markLimit),
 		hints:    noise.NewHintLimiter(),
 		sessions: noise.NewTable[*session](2 * l.Sessions), // the quota bounds them, so that no shard is full before
