@@ -394,8 +394,8 @@ func (b *Binding) bind(now time.Time) {
 	b.task.Start(now)
 }
 
-// stepBindings sends the Binds that are due, those first that have been for longest, as many as the PN
-// takes. One that the PN does not answer says that it may be gone.
+// stepBindings sends the Binds that are due, as many as the PN takes: first those that are not
+// answered, and of each kind those first that have been due for longest. One that the PN does not answer says that it may be gone.
 func (o *owner) stepBindings(now time.Time) {
 	if o.link.Load() == nil {
 		return
@@ -406,7 +406,15 @@ func (o *owner) stepBindings(now time.Time) {
 			due = append(due, b)
 		}
 	}
-	slices.SortFunc(due, func(a, b *Binding) int { return a.task.Due().Compare(b.task.Due()) })
+	slices.SortFunc(due, func(a, b *Binding) int {
+		switch {
+		case a.poll == b.poll:
+			return a.task.Due().Compare(b.task.Due())
+		case a.poll:
+			return 1
+		}
+		return -1
+	})
 	for _, b := range due {
 		if !o.pace.take(now) {
 			return

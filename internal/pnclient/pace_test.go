@@ -44,3 +44,26 @@ func TestManyBindings(t *testing.T) {
 		}
 	})
 }
+
+// TestNewBeforeHalves: who has many halves, which are repeated by and by, does not wait for those
+// to bind something new.
+func TestNewBeforeHalves(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		a, b := w.newNode(1, "198.51.100.1").online(), w.newNode(2, "198.51.100.2").online()
+		for range 150 {
+			a.bind(pnclient.NewTag(), b.id(), true)
+		}
+		time.Sleep(time.Minute)
+		for range 10 {
+			start := time.Now()
+			met(t, b, a)
+			if took := time.Since(start); took > 200*time.Millisecond {
+				t.Errorf("another binding took %v", took)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := a.client.Bindings(); n != 160 {
+			t.Errorf("%d bindings are left", n)
+		}
+	})
+}
