@@ -60,7 +60,9 @@ func writeNew(path string, text []byte) error {
 	}
 	if err == nil {
 		_, err = f.Write(text)
-		err = errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(path) // else the next attempt would find a file there
+		}
 	}
 	if err != nil {
 		return command.Advise(fmt.Errorf("write sample: %w", err), "name a file that can be written: netsim init FILE")

@@ -122,6 +122,9 @@ func device(r *reader, n ast.Node, f *File, name string, light bool) error {
 }
 
 func checkStep(r *reader, n ast.Node, f *File, s *Step) error {
+	if err := checkExpect(r, s); err != nil {
+		return err
+	}
 	switch s.Do {
 	case DoDial, DoCall, DoPing, DoTransfer:
 		if err := device(r, n, f, s.To, false); err != nil {
@@ -149,6 +152,33 @@ func checkStep(r *reader, n ast.Node, f *File, s *Step) error {
 		return checkChange(r, n, f, s)
 	}
 	return nil
+}
+
+// checkExpect has a step be expected only what can come of it: nobody would look at the rest.
+func checkExpect(r *reader, s *Step) error {
+	e, word, of := &s.Expect, "", ""
+	switch s.Do {
+	case DoDial, DoCall, DoPing, DoTransfer:
+	default:
+		if len(e.Paths) > 0 && !e.Fails() {
+			word, of = "path", "dial, call, ping and transfer"
+		}
+	}
+	if e.Stall > 0 && s.Do != DoTransfer {
+		word, of = "stall", "transfer"
+	}
+	if e.Lost > 0 && s.Do != DoPing && s.Do != DoLoad {
+		word, of = "lost", "ping and load"
+	}
+	for _, name := range Verdicts {
+		if _, ok := e.Verdicts[name]; ok && s.Do != DoNetcheck {
+			word, of = name, "netcheck"
+		}
+	}
+	if word == "" {
+		return nil
+	}
+	return r.at(e.Line, fmt.Sprintf("it can be expected of %s", of), "the step %s has no %q", s.Do, word)
 }
 
 // checkChange checks a step that changes where a host is.

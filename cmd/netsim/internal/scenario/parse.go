@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -39,7 +41,9 @@ func Parse(name string, text []byte) (*File, error) {
 
 var fileKeys = []key[File]{
 	{name: "name", form: "text", usage: "what the scenario is about, in a line", read: func(r *reader, n ast.Node, f *File) (err error) {
-		f.Name, err = r.text(n)
+		if f.Name, err = r.text(n); err == nil && strings.ContainsFunc(f.Name, unicode.IsControl) {
+			err = r.errorAt(n, "write it in one line", "%q is not for people to read", f.Name)
+		}
 		return err
 	}},
 	{name: "seed", form: "number from 1 on", usage: "decides all that is random in the network (1); --seed comes before it", read: func(r *reader, n ast.Node, f *File) error {

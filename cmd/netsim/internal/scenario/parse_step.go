@@ -49,6 +49,9 @@ func (r *reader) step(n ast.Node, s *Step) error {
 		i := slices.IndexFunc(actions, func(a action) bool { return string(a.do) == p.name })
 		if i < 0 {
 			if indexKey(stepKeys, p.name) < 0 {
+				if a := misplaced(pairs, p.name); a != nil {
+					return r.errorAt(p.key, fmt.Sprintf("write it like %s: {%s: …, %s: …}", a.do, a.keys[0].name, p.name), "%q belongs into the braces of the step %s", p.name, a.do)
+				}
 				return r.errorAt(p.key, meant(p.name, append(actionNames(), keyNames(stepKeys)...)), "a step has no key %q", p.name)
 			}
 			rest.Values = append(rest.Values, p.whole)
@@ -68,6 +71,18 @@ func (r *reader) step(n ast.Node, s *Step) error {
 	}
 	s.complete()
 	return mapping(r, rest, "a step", stepKeys, s)
+}
+
+// misplaced returns the action of a step whose key stands beside it, not below it; nil: it is no
+// key of it.
+func misplaced(pairs []pair, name string) *action {
+	for _, p := range pairs {
+		i := slices.IndexFunc(actions, func(a action) bool { return string(a.do) == p.name })
+		if i >= 0 && len(actions[i].keys) > 0 && indexKey(actions[i].keys, name) >= 0 {
+			return &actions[i]
+		}
+	}
+	return nil
 }
 
 // complete fills in what a step may leave out.

@@ -71,6 +71,13 @@ steps:
 	}
 }
 
+// A byte order mark is no part of the first key.
+func TestParseByteOrderMark(t *testing.T) {
+	if _, err := scenario.Parse("x.yaml", []byte("\ufeff"+small)); err != nil {
+		t.Error(err)
+	}
+}
+
 // Every error says where, and what to write instead.
 func TestParseErrors(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
@@ -121,6 +128,14 @@ func TestParseErrors(t *testing.T) {
 		{small + "steps:\n  - dial: alice to bob\n    expect: {within: 0s}", `nothing takes no time`},
 		{small + "steps:\n  - load: {devices: alice, do: ping}", `"alice" is no group of light devices`},
 		{small + "steps:\n  - set: {link: home-internet, speed: 5}", `the step set has no key "speed"`},
+		{small + "steps:\n  - dial: alice to bob\n    expect:\n      stall: 1s", `x.yaml:20:1: the step dial has no "stall"; it can be expected of transfer`},
+		{small + "steps:\n  - dial: alice to bob\n    expect: {lost: 5%}", `the step dial has no "lost"; it can be expected of ping and load`},
+		{small + "steps:\n  - dial: alice to bob\n    expect: {udp: yes}", `the step dial has no "udp"; it can be expected of netcheck`},
+		{small + "steps:\n  - online: bob\n    expect: {path: direct}", `the step online has no "path"; it can be expected of dial, call, ping and transfer`},
+		{small + "steps:\n  - {cut: home-internet, for: 2s}", `"for" belongs into the braces of the step cut; write it like cut: {link: …, for: …}`},
+		{small + "steps:\n  - {count: 3, ping: alice to bob}", `write it like ping: {from: …, count: …}`},
+		{"name: \"\\e[31mred\"", `"\x1b[31mred" is not for people to read`},
+		{"nodes:\n  caf\xe9: host", "x.yaml:2:1: this is not UTF-8; save the file as UTF-8"},
 		{small + "---\nx: y", "a second document"},
 		{strings.Repeat("[", 200), "brackets stand too deep"},
 		{strings.Repeat("#", 1<<20+1), "more than 1048576 bytes"},

@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -48,6 +50,10 @@ func (r *reader) document(text []byte) (ast.Node, error) {
 	if len(text) > maxFile {
 		return nil, &Error{File: r.file, Text: fmt.Sprintf("more than %d bytes", maxFile)}
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // editors on Windows begin a file with it
+	if !utf8.Valid(text) {
+		return nil, &Error{File: r.file, Line: badLine(text), Column: 1, Text: "this is not UTF-8", Hint: "save the file as UTF-8"}
+	}
 	if deep, line := nesting(text); deep {
 		return nil, &Error{File: r.file, Line: line, Column: 1, Text: "brackets stand too deep in each other"}
 	}
@@ -69,6 +75,22 @@ func (r *reader) document(text []byte) (ast.Node, error) {
 		return nil, &Error{File: r.file, Text: "there is nothing in it", Hint: "'netsim init' writes a sample"}
 	}
 	return body, nil
+}
+
+// badLine is the first line of a text that is not UTF-8.
+func badLine(text []byte) int {
+	line := 1
+	for len(text) > 0 {
+		c, size := utf8.DecodeRune(text)
+		if c == utf8.RuneError && size == 1 {
+			break
+		}
+		if c == '\n' {
+			line++
+		}
+		text = text[size:]
+	}
+	return line
 }
 
 // nesting reports whether brackets are nested more deeply than any scenario needs, and
