@@ -136,13 +136,12 @@ func (o *gridder) run(c *cobra.Command) error {
 	p.Progress = func() { m.add(1) }
 	t, err := grid.Run(c.Context(), p)
 	m.close()
-	if err = errors.Join(err, out.close()); err != nil {
-		return err
+	unwritten := out.close()
+	if err != nil {
+		return errors.Join(err, unwritten)
 	}
 	if o.report != "" {
-		if err := o.writeReport(c, t); err != nil {
-			return err
-		}
+		unwritten = errors.Join(unwritten, o.writeReport(c, t))
 	}
 	if o.asJSON {
 		if err := encode(c.OutOrStdout(), t.JSON()); err != nil {
@@ -150,6 +149,9 @@ func (o *gridder) run(c *cobra.Command) error {
 		}
 	} else {
 		showGrid(terminal.New(c.OutOrStdout(), os.Getenv), t, o.pairs)
+	}
+	if unwritten != nil {
+		return unwritten // the results are shown: they may have taken long
 	}
 	if missed := t.Missed(); len(missed) > 0 {
 		return fmt.Errorf("%d pairs did otherwise than is written out for them, the first of them %s to %s", len(missed), missed[0].Caller, missed[0].Callee)

@@ -38,7 +38,7 @@ docs/netsim/kernel.md lists both. Times that a scenario expects are not looked a
 The status is 0 if all was as expected, 1 if not, 2 if it cannot be run.`,
 		Example: `  sudo netsim kernel office.yaml
   sudo netsim kernel office.yaml --bin ~/bin --json`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneScenario,
 		ValidArgsFunction: completeFiles,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}

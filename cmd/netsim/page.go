@@ -18,9 +18,14 @@ import (
 // writeReport writes a page as index.html of a directory that makeReport has made.
 func writeReport(dir string, page []byte) error {
 	if err := os.WriteFile(filepath.Join(dir, "index.html"), page, 0o666); err != nil {
-		return command.Advise(fmt.Errorf("write report: %w", err), "name a directory that you may write to: --report DIR")
+		return adviseReport(err)
 	}
 	return nil
+}
+
+// adviseReport is an error of the directory of a page.
+func adviseReport(err error) error {
+	return command.Advise(fmt.Errorf("write report: %w", err), "name a directory that you may write to, and that has room: --report DIR")
 }
 
 // makeReport makes the directory of a page, if there is to be one, so that what cannot be written is known
@@ -30,7 +35,14 @@ func makeReport(dir string) error {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return command.Advise(fmt.Errorf("write report: %w", err), "name a directory that you may write to: --report DIR")
+		return adviseReport(err)
+	}
+	probe, err := os.CreateTemp(dir, ".index-*")
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		return adviseReport(err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -168,7 +169,7 @@ func newPcapFile(name string) (*pcapFile, error) {
 	}
 	f, err := os.Create(name)
 	if err != nil {
-		return nil, command.Advise(fmt.Errorf("write capture: %w", err), "name a file that you may write to: --pcap FILE")
+		return nil, adviseCapture(err)
 	}
 	return &pcapFile{f, pcap.NewWriter(f)}, nil
 }
@@ -195,7 +196,16 @@ func (p *pcapFile) close() error {
 		return nil
 	}
 	if err := errors.Join(p.w.Flush(), p.file.Close()); err != nil {
-		return fmt.Errorf("write capture: %w", err)
+		return adviseCapture(err)
 	}
 	return nil
+}
+
+// adviseCapture is an error of the file of a capture.
+func adviseCapture(err error) error {
+	advice := "name a file that you may write to: --pcap FILE"
+	if errors.Is(err, syscall.ENOSPC) {
+		advice = "make room, or name a file where there is some: --pcap FILE; what is there now is cut short"
+	}
+	return command.Advise(fmt.Errorf("write capture: %w", err), "%s", advice)
 }

@@ -49,7 +49,7 @@ came of the steps.`,
   netsim run netsim.yaml --repeat 3
   netsim run netsim.yaml --pcap packets.pcapng --report page
   netsim run netsim.yaml --json | jq '.steps[] | select(.met | not)'`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneScenario,
 		ValidArgsFunction: completeFiles,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
@@ -60,6 +60,17 @@ came of the steps.`,
 	f.StringVar(&o.report, "report", "", "write a page about the first run, index.html, to this directory")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object a run")
 	return c
+}
+
+// oneScenario has the arguments of a command be the name of one scenario file.
+func oneScenario(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return command.Advise(errors.New("which scenario? Name its file"), "make one with 'netsim init', if you have none")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("%d files: one at a time", len(args))
 }
 
 // completeFiles completes the name of a scenario file.
@@ -128,14 +139,13 @@ func (o *runner) run(c *cobra.Command, path string) error {
 		results = append(results, r)
 	}
 	m.close()
-	if err = errors.Join(err, rec.close()); err != nil {
-		return err
+	unwritten := rec.close()
+	if err != nil {
+		return errors.Join(err, unwritten)
 	}
 	if o.report != "" {
 		first := &recording{f, results[0], rec.captures}
-		if err := first.report(o.report, commandLine(c, []string{path})); err != nil {
-			return err
-		}
+		unwritten = errors.Join(unwritten, first.report(o.report, commandLine(c, []string{path})))
 	}
 	if o.asJSON {
 		for _, r := range results {
@@ -145,6 +155,9 @@ func (o *runner) run(c *cobra.Command, path string) error {
 		}
 	} else {
 		show(terminal.New(c.OutOrStdout(), os.Getenv), f, results, time.Since(start))
+	}
+	if unwritten != nil {
+		return unwritten // the results are shown: they may have taken long
 	}
 	return verdict(path, results)
 }

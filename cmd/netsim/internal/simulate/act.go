@@ -3,6 +3,7 @@ package simulate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -121,6 +122,9 @@ func (w *world) ping(ctx context.Context, s *scenario.Step, o *scenario.Outcome)
 		limit, cancel := context.WithTimeout(ctx, patience)
 		rtt, err := stack.Ping(limit, id)
 		cancel()
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer for %v", patience)
+		}
 		if err != nil {
 			last = err
 			continue
@@ -165,9 +169,13 @@ func (w *world) online(ctx context.Context, s *scenario.Step, _ *scenario.Outcom
 	if s.Expect.Within > 0 {
 		limit = s.Expect.Within + time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return stack.WaitOnline(ctx)
+	err = stack.WaitOnline(wait)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no super node has served it for %v", limit)
+	}
+	return err
 }
 
 // netcheck examines the network of a device.

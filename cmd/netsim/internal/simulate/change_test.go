@@ -105,7 +105,7 @@ func TestMembers(t *testing.T) {
   - start: sn
   - start: sn
   - online: phone
-`), "", "", "", "runs already", "", "", "", "", "", "", "", "", "", "", "deadline", "", "runs already", "")
+`), "", "", "", "runs already", "", "", "", "", "", "", "", "", "", "", "no super node has served it for 2s", "", "runs already", "")
 }
 
 func TestExpectations(t *testing.T) {
