@@ -223,6 +223,12 @@ func (d *demux) admit(b []byte, o peer.Origin, called *wire.Called) {
 	switch v.Action {
 	case noise.Reply:
 		d.repeat(v, o)
+		if p, ok := v.Owner.(*peer.Peer); ok && called != nil && called.Caller == p.ID() {
+			// The initiation was faster by another way. The call tells more than that.
+			c := callOf(o.Via, called, now)
+			c.Answered = true
+			p.HandleCalled(c)
+		}
 	case noise.Process:
 		j := job{packet: slices.Clone(b), hash: v.Hash, origin: o, called: called, at: now}
 		select {
@@ -289,15 +295,14 @@ func (d *demux) do(j job) {
 		p.HandleIncoming(in, j.origin)
 		return
 	}
-	p.HandleCalled(peer.Call{
-		Via:        j.origin.Via,
-		Device:     device,
-		Incoming:   in,
-		Candidates: j.called.Candidates,
-		Shared:     j.called.Shared,
-		Punch:      j.at.Add(j.called.Wait),
-		Relay:      j.called.Relay,
-	})
+	c := callOf(j.origin.Via, j.called, j.at)
+	c.Device, c.Incoming = device, in
+	p.HandleCalled(c)
+}
+
+// callOf is what a call that came at a time says beside who calls.
+func callOf(via peer.Signaller, m *wire.Called, at time.Time) peer.Call {
+	return peer.Call{Via: via, Candidates: m.Candidates, Shared: m.Shared, Punch: at.Add(m.Wait), Relay: m.Relay}
 }
 
 // answerDescribe sends our descriptor to who asks for it by our id. The answer

@@ -31,6 +31,10 @@ const (
 	// attemptLife is how long an attempt goes on after the last who wanted it, when
 	// no timeout says so. The next one joins it.
 	attemptLife = 15 * time.Second
+	// betterRounds is how many rounds of calls a session over a relay is worth, at each end,
+	// to find a better way, and betterLife the time for them.
+	betterRounds = 2
+	betterLife   = attemptLife
 	// fanOut is the head start of each SN over the one after it.
 	fanOut = 250 * time.Millisecond
 	// offlineAfter is how long an attempt goes on when no SN can be asked and there is
@@ -45,6 +49,7 @@ type attempt struct {
 	until    time.Time // it goes on until then if nobody waits any more
 	offline  time.Time // when to give up if no SN can be asked
 	way      bool      // to find a way for the session that there is; ends when there is one
+	better   bool      // to find a better way than the relay that there is: see betterRounds
 	rounds   int
 	round    time.Time // when the next begins
 	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
@@ -122,6 +127,7 @@ func (p *Peer) want(now time.Time, w waiter, hints Hints) {
 	if p.attempt == nil {
 		p.beginAttempt(now)
 	}
+	p.attempt.better = false
 	p.addEndpoints(now, hints.Endpoints, path.OriginTicket)
 	p.attempt.search = now.Add(hints.Search)
 	p.attempt.until = now.Add(p.life())
@@ -160,6 +166,8 @@ func (p *Peer) recover(now time.Time, way bool) {
 		p.attempt.way = way
 	}
 	p.attempt.way = p.attempt.way && way
+	p.attempt.better = false
+	p.attempt.until = later(p.attempt.until, now.Add(p.life()))
 	p.attempt.round = now
 }
 
@@ -176,9 +184,10 @@ func (p *Peer) stepAttempt(now time.Time) {
 	if a == nil {
 		return
 	}
-	if a.way && len(a.waiters) == 0 && p.live.Load() != nil && p.reached() {
-		p.finishAttempt()
-		return
+	if a.way && len(a.waiters) == 0 && p.live.Load() != nil && p.reached() && !(a.better && p.relayed()) {
+		if p.finishAttempt(now); p.attempt == nil {
+			return
+		}
 	}
 	for len(a.waiters) > 0 && a.waiters[0].due(now) {
 		a.waiters[0].done <- p.unreachable()
@@ -222,6 +231,13 @@ func (p *Peer) prospects() bool {
 // little after the other.
 func (p *Peer) beginRound(now time.Time) {
 	a := p.attempt
+	if a.better {
+		if p.betterTries == betterRounds {
+			p.failAttempt(nil) // the relay it is
+			return
+		}
+		p.betterTries++
+	}
 	via := p.cfg.Host.Signallers(p.serverRefs())
 	if len(via) == 0 && len(p.paths.Paths()) == 0 && now.Before(a.search) {
 		a.round = a.search
@@ -234,7 +250,7 @@ func (p *Peer) beginRound(now time.Time) {
 		a.initiate = time.Time{} // waited long enough
 	}
 	a.waiters = slices.DeleteFunc(a.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
-	if p.device != nil && a.initiate.IsZero() && p.tentative == nil {
+	if p.device != nil && a.initiate.IsZero() && p.tentative == nil && !a.better {
 		if err := p.initiate(now, p.live.Load() == nil); err != nil {
 			p.failAttempt(fmt.Errorf("initiating: %w", err))
 			return
@@ -396,6 +412,9 @@ func (p *Peer) failAttempt(err error) {
 		return
 	}
 	p.attempt = nil
+	if p.live.Load() == nil {
+		p.failedAt = time.Now()
+	}
 	if p.fresh != nil && !p.fresh.adopted {
 		p.dropFresh()
 	}
@@ -404,5 +423,19 @@ func (p *Peer) failAttempt(err error) {
 	}
 }
 
-// finishAttempt tells those who wait that there is a session.
-func (p *Peer) finishAttempt() { p.failAttempt(nil) }
+// finishAttempt tells those who wait that there is a session. If a relay carries it the
+// attempt goes on for a few rounds: it is often there before the first punch has met,
+// and some punches take a second (see Fresh).
+func (p *Peer) finishAttempt(now time.Time) {
+	a := p.attempt
+	if a == nil || !p.relayed() || p.betterTries == betterRounds {
+		p.failAttempt(nil)
+		return
+	}
+	for _, w := range a.waiters {
+		w.done <- nil
+	}
+	if a.waiters = nil; !a.better {
+		a.way, a.better, a.until = true, true, now.Add(betterLife)
+	}
+}

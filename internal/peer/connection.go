@@ -61,8 +61,11 @@ func (p *Peer) onStarted(now time.Time, c *connection, s session.Session, err er
 	c.lane.open.Store(true)
 	p.live.Store(c)
 	p.note(now, "session open")
-	p.unmet = 0
-	p.finishAttempt()
+	p.betterTries = 0
+	if !p.relayed() {
+		p.unmet = 0
+	}
+	p.finishAttempt(now)
 	p.cfg.Host.SessionStarted(p, c.device, s)
 	p.workers.Go(func() {
 		select {

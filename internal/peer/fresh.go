@@ -30,7 +30,7 @@ const freshTimeout = time.Second
 
 // wantsFresh reports whether a punch has been tried and no path has come of it.
 func (p *Peer) wantsFresh() bool {
-	return p.observed.IsValid() && p.attempt.rounds >= 2 && !p.reached()
+	return p.observed.IsValid() && p.attempt.rounds >= 2 && (!p.reached() || p.relayed())
 }
 
 // reached reports whether there is a path that works.
@@ -39,17 +39,29 @@ func (p *Peer) reached() bool {
 	return ok && info.State == path.Valid
 }
 
+// relayed reports whether data goes by a relay.
+func (p *Peer) relayed() bool {
+	info, ok := p.paths.Current()
+	return ok && info.Kind == path.Relayed
+}
+
 // callBack has a callee that is called again, since no path came of the first
 // call, do what the caller does: the port that was taken may be ours. A Linux
 // router even gives later flows the port that it moved the first to, so that
 // no fresh port at the other end helps.
 func (p *Peer) callBack(now time.Time) {
-	if p.unmet++; p.unmet < 2 || p.attempt != nil || p.reached() {
+	if now.Sub(p.failedAt) < attemptLife {
+		p.unmet++
+		return // it is calling us back
+	}
+	relayed := p.relayed() && p.live.Load() != nil
+	if p.unmet++; p.unmet < 2 || p.attempt != nil || p.reached() && !relayed || relayed && p.betterTries == betterRounds {
 		return
 	}
 	p.note(now, "called again without a path: calling back")
 	p.beginAttempt(now)
 	p.attempt.rounds, p.attempt.round = 1, now
+	p.attempt.way, p.attempt.better = relayed, relayed
 }
 
 // freshen opens a fresh link on a worker and goes on with the round.

@@ -56,6 +56,7 @@ type Call struct {
 	Via        Signaller
 	Device     *identity.Device // the caller's, when it could not initiate
 	Incoming   *noise.Incoming  // its initiation, opened, otherwise
+	Answered   bool             // neither: its initiation has been answered before
 	Candidates []wire.Candidate // the one that the SN saw first
 	Shared     bool
 	Punch      time.Time   // when the SN asks for the first punch
@@ -75,6 +76,7 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 	p.learn(now, c.Device)
 	if c.Incoming != nil {
 		p.onIncoming(now, c.Incoming, Origin{Via: c.Via})
+	} else if c.Answered {
 	} else if err := p.initiateVia(now, c.Via); err != nil {
 		p.log.Debug("initiation failed", "err", err)
 		return
@@ -434,7 +436,7 @@ func (p *Peer) become(now time.Time, ch *channel, change noise.Change) {
 		p.start(now, ch.conn)
 	}
 	if p.live.Load() == ch.conn {
-		p.finishAttempt() // the session goes on
+		p.finishAttempt(now) // the session goes on
 	}
 	p.hurry(now)
 }

@@ -67,15 +67,18 @@ type Peer struct {
 	refusing  []identity.ID    // PNs at which ours came to nothing
 	polled    bool             // the lane's times are being polled
 	idleSince time.Time        // zero while there is a session, an attempt or a handshake
-	unmet     int              // calls of the peer since there was a session
-	calledAt  time.Time        // when the peer last called
-	local     []wire.Candidate // ours, as they were last; not changed
-	untold    bool             // the peer has not been told of them
-	carried   *question        // goes with our last initiation; nil: none does
-	held      *heldAnswer      // an initiation whose question is being answered; nil: none
-	keyed     time.Time        // when current was set
-	record    record
-	logged    int // lines of the paths' record that were logged
+	unmet     int              // calls of the peer since there was a session by a better way than a relay
+
+	betterTries int              // rounds of calls for a better way than a relay, since the session or the last change of network; at most betterRounds
+	calledAt    time.Time        // when the peer last called
+	failedAt    time.Time        // when our last attempt came to nothing
+	local       []wire.Candidate // ours, as they were last; not changed
+	untold      bool             // the peer has not been told of them
+	carried     *question        // goes with our last initiation; nil: none does
+	held        *heldAnswer      // an initiation whose question is being answered; nil: none
+	keyed       time.Time        // when current was set
+	record      record
+	logged      int // lines of the paths' record that were logged
 }
 
 // New makes a peer and starts its owner, which alone calls the Host. Close it.
@@ -200,6 +203,14 @@ func (p *Peer) next(now time.Time) time.Time {
 	}
 	next = earliest(next, p.relaysDue())
 	return earliest(next, p.leaves())
+}
+
+// later returns the later of two times; the zero time is before all others.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // earliest returns the earlier of two times; zero means never.

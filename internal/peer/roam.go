@@ -17,6 +17,7 @@ func (p *Peer) onNetwork(now time.Time) {
 	p.setLinks(now)
 	p.setLocal()
 	p.paths.NetworkChanged(now)
+	p.betterTries = 0
 	if a := p.attempt; a != nil {
 		a.round, a.rounds = now, 0 // what was tried in vain may work from here
 	}

@@ -96,7 +96,10 @@ func (p *Peer) use(now time.Time, to source) {
 	if ch := p.current; ch != nil {
 		p.steer(now, ch.conn, to)
 		if p.live.Load() == ch.conn {
-			p.finishAttempt() // it was to find a way, and here is one
+			p.finishAttempt(now) // it was to find a way, and here is one
+		}
+		if !p.relayed() {
+			p.unmet = 0
 		}
 	}
 	if ch := p.tentative; ch != nil && (p.current == nil || ch.conn != p.current.conn) {
