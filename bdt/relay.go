@@ -22,11 +22,11 @@ const (
 	// maxPNs bounds the PNs that the stack is a client of: its own, and those that
 	// callers and callees name.
 	maxPNs = 16
-	// A PN that only a caller names is looked for at most so often: each time costs whoever
+	// A PN that only a stranger names is looked for at most so often: each time costs whoever
 	// is at the address a few packets of at most 1,200 bytes.
 	namedEvery = 5 * time.Second
 	namedBurst = 4
-	// Callers have this device bind at most so often: what strangers begin lasts for 10 s, and is
+	// Strangers have this device bind at most so often: what strangers begin lasts for 10 s, and is
 	// not to use up what a PN has for a session.
 	joinsPerSecond = 20
 	joinsBurst     = 40
@@ -35,8 +35,8 @@ const (
 // relays are the stack's PN clients.
 type relays struct {
 	stack *Stack
-	named *rate.Limiter // of PNs that only callers name
-	joins *rate.Limiter // of bindings that callers begin
+	named *rate.Limiter // of PNs that only strangers name
+	joins *rate.Limiter // of bindings that strangers begin
 
 	mu     sync.Mutex
 	closed bool
@@ -88,6 +88,9 @@ func (r *relays) addLocked(ref identity.Ref) *pnclient.Client {
 		return nil
 	}
 	i := slices.IndexFunc(r.list, func(c *pnclient.Client) bool { return c.Ref() == ref })
+	if i < 0 { // others may call it by another address
+		i = slices.IndexFunc(r.list, func(c *pnclient.Client) bool { return c.Ref().ID == ref.ID && c.State() == pnclient.Online })
+	}
 	if i >= 0 {
 		c := r.list[i]
 		if i >= len(r.stack.cfg.PNs) {
@@ -99,12 +102,16 @@ func (r *relays) addLocked(ref identity.Ref) *pnclient.Client {
 		return nil
 	}
 	s := r.stack
+	send := s.send
+	if !r.own(ref.ID) {
+		send = s.sendNamed
+	}
 	receiver := new(pnReceiver)
 	c := pnclient.New(pnclient.Config{
 		Local:       s.local,
 		Ref:         ref,
 		Network:     s.resolver(),
-		Send:        s.send,
+		Send:        send,
 		SendRun:     s.sendRun,
 		SetRelay:    s.setRelay,
 		DeleteRelay: s.deleteRelay,
@@ -186,15 +193,16 @@ func better(a, b *pnclient.Client) bool {
 // JoinRelay implements peer.Host. The caller pays, unless it has borrowed a PN of ours.
 func (h host) JoinRelay(id identity.ID, name wire.Relay, refs []identity.Ref) *peer.Relay {
 	r := &h.relays
-	if !r.joins.Allow() {
+	h.mu.Lock()
+	_, strange := h.strangers[id]
+	h.mu.Unlock()
+	if strange && !r.joins.Allow() {
 		return nil // the call is repeated
 	}
 	is := func(ref identity.Ref) bool { return ref.ID == name.PN }
 	r.mu.Lock()
-	var c *pnclient.Client
-	if i := slices.IndexFunc(r.list, func(c *pnclient.Client) bool { return is(c.Ref()) }); i >= 0 {
-		c = r.list[i]
-	} else if i := slices.IndexFunc(refs, is); i >= 0 && r.named.Allow() {
+	c := r.knownLocked(name.PN, refs)
+	if i := slices.IndexFunc(refs, is); c == nil && i >= 0 && (!strange || r.named.Allow()) {
 		c = r.addLocked(refs[i])
 	}
 	r.mu.Unlock()
@@ -202,6 +210,20 @@ func (h host) JoinRelay(id identity.ID, name wire.Relay, refs []identity.Ref) *p
 		return nil
 	}
 	return h.bind(c, id, name.Tag, r.own(name.PN) && !slices.ContainsFunc(refs, is))
+}
+
+// knownLocked returns the client of a PN that there is, if it is of the configuration, or proven to
+// be that PN, or looked for where refs have it. Others may have been named with an address that
+// is not the PN's.
+func (r *relays) knownLocked(pn identity.ID, refs []identity.Ref) *pnclient.Client {
+	own := r.own(pn)
+	i := slices.IndexFunc(r.list, func(c *pnclient.Client) bool {
+		return c.Ref().ID == pn && (own || c.State() == pnclient.Online || slices.Contains(refs, c.Ref()))
+	})
+	if i < 0 {
+		return nil
+	}
+	return r.list[i]
 }
 
 // bind begins to bind with a device at a PN.
@@ -345,6 +367,25 @@ func (l *relayLink) Deliver(b []byte, segmentSize int, ecn uint8) {
 		}
 		b = b[n:]
 	}
+}
+
+// errNotPublic: a peer has named an address that means another host here than there.
+var errNotPublic = errors.New("the address is not to be sent to on a peer's word")
+
+// sendNamed is send to where only peers say that there is a PN: by the rules that hold for their
+// other candidates, so that nobody has us knock at what is near us.
+func (s *Stack) sendNamed(to netip.AddrPort, b []byte) error {
+	h := host{s}
+	for _, sock := range s.sockets {
+		if sock.LocalAddr().Addr().Is4() != to.Addr().Is4() {
+			continue
+		}
+		if h.link(sock, h.prefixes()).Refuses(to) {
+			return errNotPublic
+		}
+		return sock.Send(to, b)
+	}
+	return errNoFamily
 }
 
 // sendRun sends packets through the first socket of the address's family, as send does.

@@ -43,6 +43,13 @@ type LinkInfo struct {
 
 type link struct{ LinkInfo }
 
+// Refuses reports whether packets must not go to a over the link, if nothing more is known of it
+// than that somebody named it (spec §2).
+func (li LinkInfo) Refuses(a netip.AddrPort) bool {
+	l := link{li}
+	return l.refuse(a, false, false) != none
+}
+
 // owns reports whether a is the link's own address and port.
 func (l *link) owns(a netip.AddrPort) bool {
 	if !a.IsValid() || a.Port() != l.Local.Port() {

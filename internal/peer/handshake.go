@@ -85,10 +85,10 @@ func (p *Peer) onCalled(now time.Time, c Call) {
 	}
 	p.addCandidates(now, c.Candidates, path.OriginSN, c.Punch)
 	p.joinRelay(now, c.Relay)
+	p.callBack(now) // before what works is put in doubt
 	if p.current != nil {
 		p.paths.Kick(now) // it does not reach us, or has slept
 	}
-	p.callBack(now)
 }
 
 // asSeen returns those of the candidates of an SN that are of the host, or the NAT,

@@ -33,7 +33,8 @@ type rig struct {
 	local   *noise.Local // of the device under test
 	remote  *noise.Local // of the peer
 	stamper *noise.Stamper
-	index   uint32 // the remote's last receiver index
+	secret  *identity.Secret // the remote's
+	index   uint32           // the remote's last receiver index
 
 	mu        sync.Mutex
 	via       []Signaller
@@ -42,8 +43,9 @@ type rig struct {
 	started   []session.Session
 	ended     []error
 	described []netip.AddrPort
-	relays    []*fakeRelay  // that there are yet
-	refused   []identity.ID // the PNs that the last was not to be at
+	relays    []*fakeRelay   // that there are yet
+	refused   []identity.ID  // the PNs that the last was not to be at
+	offered   []identity.Ref // the PNs of the peer that it might have been at
 
 	early      func(early []byte, done func([]byte)) // what AnswerEarly does; nil: nothing
 	translated map[netip.AddrPort]netip.AddrPort     // what Translate returns
@@ -68,13 +70,14 @@ func inRig(t *testing.T, lower bool, f func(r *rig)) {
 
 func newRig(t *testing.T, lower bool, timeout time.Duration) *rig {
 	t.Helper()
-	a, b := newDevice(t), newDevice(t)
+	a, secretA := newKeys(t)
+	b, secret := newKeys(t)
 	if (a.ID().Compare(b.ID()) < 0) != lower {
-		a, b = b, a
+		a, b, secret = b, a, secretA
 	}
 	r := &rig{
 		t: t, link: newFakeLink(), engine: new(fakeEngine), table: noise.NewTable[*Peer](0),
-		local: a, remote: b, stamper: noise.NewStamper(0, nil), answered: map[noise.Hash][]byte{},
+		local: a, remote: b, secret: secret, stamper: noise.NewStamper(0, nil), answered: map[noise.Hash][]byte{},
 	}
 	r.p = New(Config{
 		ID: b.ID(),
@@ -92,12 +95,19 @@ func newRig(t *testing.T, lower bool, timeout time.Duration) *rig {
 
 func newDevice(t *testing.T) *noise.Local {
 	t.Helper()
+	l, _ := newKeys(t)
+	return l
+}
+
+// newKeys is newDevice with the secret of it.
+func newKeys(t *testing.T) (*noise.Local, *identity.Secret) {
+	t.Helper()
 	secret := identity.GenerateSecret()
 	d, err := identity.NewDevice(secret, identity.DeviceDesc{}, identity.DeviceBody{Updated: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return noise.NewLocal(&identity.LocalDevice{Secret: secret, Device: d})
+	return noise.NewLocal(&identity.LocalDevice{Secret: secret, Device: d}), secret
 }
 
 // close closes the peer and checks that it let go of everything.
@@ -167,7 +177,10 @@ func (r *rig) OpenFresh(context.Context, netip.AddrPort) (*Fresh, error) {
 }
 
 // OpenRelay implements Host.
-func (r *rig) OpenRelay(_ identity.ID, _ []identity.Ref, not []identity.ID) *Relay {
+func (r *rig) OpenRelay(_ identity.ID, refs []identity.Ref, not []identity.ID) *Relay {
+	r.mu.Lock()
+	r.offered = append(r.offered, refs...)
+	r.mu.Unlock()
 	return r.nextRelay(not)
 }
 

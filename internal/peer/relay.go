@@ -24,6 +24,8 @@ type Relay struct {
 
 	ours   bool      // we began it
 	linked bool      // the paths know it
+	met    bool      // the peer has come to it
+	begun  time.Time // when we began to bind, or the peer came
 	until  time.Time // when to give it up if the peer has not come
 }
 
@@ -34,11 +36,15 @@ const maxRelays = 4
 // relayPatience is how long the peer has to come to a relay, once nobody waits for a session.
 const relayPatience = 30 * time.Second
 
+// relayTrial is how long a relay may take to prove itself, before another is begun beside it:
+// perhaps its PN does not forward, or the peer cannot reach it.
+const relayTrial = 2 * time.Second
+
 // expireRelays gives up the relays to which the peer has not come.
 func (p *Peer) expireRelays(now time.Time) {
 	for _, r := range slices.Clone(p.relays) {
 		switch {
-		case r.linked:
+		case r.met:
 		case p.attempt != nil:
 			r.until = now.Add(relayPatience)
 		case !now.Before(r.until):
@@ -51,24 +57,31 @@ func (p *Peer) expireRelays(now time.Time) {
 // relaysDue is when expireRelays is; zero: never, or not before the attempt is over.
 func (p *Peer) relaysDue() (next time.Time) {
 	for _, r := range p.relays {
-		if !r.linked && p.attempt == nil {
+		if !r.met && p.attempt == nil {
 			next = earliest(next, r.until)
 		}
 	}
 	return next
 }
 
-// openRelay begins a relay for the calls of an attempt to name, unless there is one whose PN
-// answers, or may yet.
+// openRelay begins a relay for the calls of an attempt to name, unless there is one that works,
+// or may yet. The PNs of a peer that nobody here wants are its own affair.
 func (p *Peer) openRelay(now time.Time) {
-	if slices.ContainsFunc(p.relays, func(r *Relay) bool { return r.ours && r.Alive() }) {
-		return
+	not := slices.Clone(p.refusing)
+	for _, r := range p.relays {
+		switch {
+		case !r.Alive():
+		case p.carries(r) || (r.ours || !p.wanted) && now.Sub(r.begun) < relayTrial:
+			return
+		case r.ours:
+			not = append(not, r.Name.PN)
+		}
 	}
 	var refs []identity.Ref
-	if p.device != nil {
+	if p.device != nil && p.wanted {
 		refs = p.device.PNs()
 	}
-	r := p.cfg.Host.OpenRelay(p.cfg.ID, refs, p.refusing)
+	r := p.cfg.Host.OpenRelay(p.cfg.ID, refs, not)
 	if r == nil {
 		p.refusing = nil // those that have refused may have room again
 		return
@@ -76,6 +89,13 @@ func (p *Peer) openRelay(now time.Time) {
 	r.ours = true
 	p.note(now, "binding at proxy node "+r.Name.PN.Short())
 	p.addRelay(now, r)
+}
+
+// carries reports whether a relay carries packets, as far as is known.
+func (p *Peer) carries(r *Relay) bool {
+	return slices.ContainsFunc(p.paths.Paths(), func(i path.Info) bool {
+		return i.Link == r.Info.Link && (i.State == path.Valid || i.State == path.Suspect)
+	})
 }
 
 // joinRelay binds what the peer has named in its call.
@@ -96,13 +116,12 @@ func (p *Peer) joinRelay(now time.Time, name *wire.Relay) {
 	}
 }
 
-// addRelay keeps a relay, at the cost of the oldest if there are too many, and has it
-// watched.
+// addRelay keeps a relay, at the cost of another if there are too many, and has it watched.
 func (p *Peer) addRelay(now time.Time, r *Relay) {
 	if len(p.relays) == maxRelays {
-		p.dropRelay(now, p.relays[0])
+		p.dropRelay(now, p.spareRelay())
 	}
-	r.until = now.Add(relayPatience)
+	r.begun, r.until = now, now.Add(relayPatience)
 	p.relays = append(p.relays, r)
 	p.workers.Go(func() {
 		select {
@@ -120,11 +139,29 @@ func (p *Peer) addRelay(now time.Time, r *Relay) {
 	})
 }
 
+// spareRelay returns the relay that is missed least: one that is over, else the oldest of those
+// to which the peer has not come, which anybody who knows an SN of ours may have named, else the
+// oldest that carries nothing.
+func (p *Peer) spareRelay() *Relay {
+	for _, spare := range []func(r *Relay) bool{
+		func(r *Relay) bool { return r.Err() != nil },
+		func(r *Relay) bool { return !r.met && !r.ours },
+		func(r *Relay) bool { return !r.met },
+		func(r *Relay) bool { info, ok := p.paths.Current(); return !ok || info.Link != r.Info.Link },
+	} {
+		if i := slices.IndexFunc(p.relays, spare); i >= 0 {
+			return p.relays[i]
+		}
+	}
+	return p.relays[0]
+}
+
 // onRelayReady makes a path of a relay at which the peer is, too.
 func (p *Peer) onRelayReady(now time.Time, r *Relay) {
 	if !slices.Contains(p.relays, r) {
 		return
 	}
+	r.met, r.begun = true, now
 	p.note(now, "the peer is at proxy node "+r.Name.PN.Short()+", too")
 	if r.linked {
 		p.paths.Kick(now) // it was tried too early, perhaps
@@ -155,7 +192,7 @@ func (p *Peer) onRelayOver(now time.Time, r *Relay) {
 	if r.linked && r.Idle() {
 		return // so is the session: when it wakes it finds no answer here, and calls
 	}
-	if r.ours && !r.linked {
+	if r.ours && !r.met {
 		p.refusing = append(p.refusing, r.Name.PN)
 		p.callAgain(now)
 	}

@@ -168,3 +168,81 @@ func TestRelayOfACall(t *testing.T) {
 		}
 	})
 }
+
+// Calls that name one relay after the other, which whoever passes for an SN can forge, take
+// nothing from the relay that carries the session, nor stay longer than it takes the peer
+// to come.
+func TestRelayFlood(t *testing.T) {
+	inRig(t, true, func(r *rig) {
+		via := knows(snclient.CallReply{})
+		call := func(f *fakeRelay) {
+			r.relay(f)
+			r.p.HandleCalled(Call{Via: via, Device: r.remote.Device(), Relay: &f.Name})
+			synctest.Wait()
+		}
+		assoc := r.connect()
+		good := newFakeRelay(1, true)
+		call(good)
+		close(good.ready)
+		synctest.Wait()
+		var last *fakeRelay
+		for n := range byte(20) {
+			last = newFakeRelay(2+n, true)
+			call(last)
+		}
+		if good.closes != 0 || last.closes != 0 {
+			t.Errorf("closed: the good one %d times, the last %d", good.closes, last.closes)
+		}
+		r.alive(assoc, time.Minute)
+		if good.closes != 0 || last.closes != 1 {
+			t.Errorf("after a minute closed: the good one %d times, the last %d", good.closes, last.closes)
+		}
+	})
+}
+
+// A stranger who is called back is not looked for at the PNs that he names.
+func TestRelayOfAStranger(t *testing.T) {
+	inRig(t, true, func(r *rig) {
+		old := r.remote.Device()
+		body := old.Body()
+		body.Updated, body.PNs = old.Updated()+1, []identity.Ref{{ID: r.remote.ID(), Addr: "203.0.113.66:9999"}}
+		d, err := old.Update(r.secret, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.relay(newFakeRelay(1, true))
+		via := knows(snclient.CallReply{})
+		r.use(via)
+		for range 3 {
+			r.p.HandleCalled(Call{Via: via, Device: d})
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		if len(r.offered) != 0 {
+			t.Errorf("he may have us look at %v", r.offered)
+		}
+	})
+}
+
+// A relay that carries nothing, whatever its PN says, is not all that is tried.
+func TestRelayThatDoesNotForward(t *testing.T) {
+	inRig(t, true, func(r *rig) {
+		first, second := newFakeRelay(1, true), newFakeRelay(2, true)
+		r.relay(first, second)
+		names := make(chan *wire.Relay, 16)
+		r.use(named(names))
+		go r.p.Session(context.Background(), Hints{Device: r.remote.Device()})
+		synctest.Wait()
+		close(first.ready)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		var name *wire.Relay
+		for len(names) > 0 {
+			name = <-names
+		}
+		if name == nil || *name != second.Name || first.closes != 0 {
+			t.Errorf("after 5 s the calls name %v", name)
+		}
+		time.Sleep(time.Minute)
+	})
+}
