@@ -91,9 +91,10 @@ func (p *Peer) openRelay(now time.Time) {
 	p.addRelay(now, r)
 }
 
-// carries reports whether a relay carries packets, as far as is known.
+// carries reports whether a relay carries packets, as far as is known: not only small ones,
+// with which no session opens.
 func (p *Peer) carries(r *Relay) bool {
-	return slices.ContainsFunc(p.paths.Paths(), func(i path.Info) bool {
+	return p.live.Load() != nil && slices.ContainsFunc(p.paths.Paths(), func(i path.Info) bool {
 		return i.Link == r.Info.Link && (i.State == path.Valid || i.State == path.Suspect)
 	})
 }
