@@ -130,3 +130,40 @@ func TestHalvesOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestHalvesOfStrangers: those who are admitted find room for bindings, from however many networks
+// strangers hold halves for which nobody pays.
+func TestHalvesOfStrangers(t *testing.T) {
+	inBubble(t, Limits{Pairs: 64}, func(t *testing.T, r *rig) {
+		peer := newLocal(t, 1<<20).Device.ID()
+		for n := range 8 { // networks
+			d := r.dev(256 * (n + 1)).shake()
+			for i := range 40 {
+				d.bind(tagOf(20_000+1000*n+i), peer, false)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		if got := r.s.Stats().Pairs; got > 16 {
+			t.Errorf("strangers hold %d of 64 places", got)
+		}
+		a, b, tag := r.pair(1)
+		b.send(&wire.Unbind{Tag: tag})
+		a.received()
+		// A half for which somebody pays after all, and one that ends, make room for another.
+		time.Sleep(halfLife + 10*time.Second)
+		c, d := r.dev(5000).shake(), r.dev(5001).shake()
+		for i := range 20 {
+			tag := tagOf(5000 + i)
+			if m := c.bind(tag, d.id(), false); m.Status != wire.StatusOK {
+				t.Fatalf("half %d: %v", i, m.Status)
+			}
+			if m := d.bind(tag, c.id(), true); m.Status != wire.StatusOK || !m.Ready {
+				t.Fatalf("paid %d: %+v", i, m)
+			}
+			c.received()
+		}
+		if n := r.s.pairs.unpaid.Len(); n != 0 {
+			t.Errorf("%d halves count as unpaid", n)
+		}
+	})
+}

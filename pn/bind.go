@@ -130,7 +130,11 @@ func (s *Server) beginLocked(sh *pairShard, r *request, m *wire.Bind, zone ident
 	if !s.pairs.quota.Take(network, s.pairs.quota.Limit()) {
 		return nil, wire.StatusTooMany
 	}
-	p := &pair{tag: m.Tag, network: network, since: r.now}
+	if !m.Pays && !s.pairs.unpaid.Take(network, s.pairs.unpaid.Limit()) {
+		s.pairs.quota.Give(network)
+		return nil, wire.StatusTooMany
+	}
+	p := &pair{tag: m.Tag, network: network, unpaid: !m.Pays, since: r.now}
 	p.ends[0].id, p.ends[1].id = r.x.id(), m.Peer
 	if m.Pays && !s.payLocked(p, 0, r, m, zone) {
 		s.pairs.quota.Give(network)
@@ -160,6 +164,8 @@ func (s *Server) joinLocked(p *pair, r *request, m *wire.Bind, zone identity.ID)
 		if !s.payLocked(p, uint8(i), r, m, zone) {
 			return wire.StatusTooMany, nil, false
 		}
+		p.unpaid = false
+		s.pairs.unpaid.Give(p.network)
 	case m.Pays && p.payer != nil && int(p.paying) == i:
 		p.token = bytes.Clone(m.Token) // perhaps a newer one
 	}
@@ -243,6 +249,9 @@ func (s *Server) endLocked(sh *pairShard, p *pair) bool {
 func (s *Server) dissolve(p *pair, why wire.UnboundReason, knows *session) {
 	s.count.ended.Add(1)
 	s.pairs.quota.Give(p.network)
+	if p.unpaid {
+		s.pairs.unpaid.Give(p.network)
+	}
 	s.accounts.close(p.payer)
 	s.accounts.close(p.zone)
 	now := time.Now()

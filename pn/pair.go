@@ -37,6 +37,7 @@ type pair struct {
 	paying  uint8    // which end pays, if payer is not nil
 	token   []byte   // that it showed; empty: none
 	network quota.Network
+	unpaid  bool          // a half that counts among those for which nobody pays
 	since   time.Duration // the last Bind of a half
 
 	rate bucket
@@ -76,10 +77,15 @@ func (p *pair) at() stage { return stage(p.stage.Load()) }
 // pairShards divides the table of pairs. A power of two.
 const pairShards = 256
 
+// unpaidPart is the part of the table, one in so many, that halves may take for which nobody pays
+// yet: anybody may ask for those.
+const unpaidPart = 4
+
 // A pairTable holds the pairs by their tags.
 type pairTable struct {
 	seed   maphash.Seed
 	quota  *quota.Share
+	unpaid *quota.Share // of halves for which nobody pays
 	shards [pairShards]pairShard
 }
 
@@ -89,7 +95,7 @@ type pairShard struct {
 }
 
 func newPairTable(limit int) *pairTable {
-	t := &pairTable{seed: maphash.MakeSeed(), quota: quota.NewShare(limit)}
+	t := &pairTable{seed: maphash.MakeSeed(), quota: quota.NewShare(limit), unpaid: quota.NewShare(max(1, limit/unpaidPart))}
 	for i := range t.shards {
 		t.shards[i].m = make(map[wire.Tag]*pair)
 	}
