@@ -12,6 +12,7 @@ import (
 	"github.com/bdtnet/bdt/cmd/internal/terminal"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/kernel"
 	"github.com/bdtnet/bdt/cmd/netsim/internal/scenario"
+	"github.com/bdtnet/bdt/cmd/netsim/internal/simulate"
 	"github.com/bdtnet/bdt/netsim/natlab"
 )
 
@@ -62,6 +63,9 @@ func (o *kernelRunner) run(c *cobra.Command, path string) error {
 	if list := kernel.Unsupported(f); len(list) > 0 {
 		return command.Advise(command.Usagef("the kernel cannot run it: %s", strings.Join(list, "\n  ")),
 			"run it by 'netsim run', or take that out: docs/netsim/kernel.md says what the kernel can do")
+	}
+	if err := simulate.Check(f); err != nil {
+		return adviseScenario(err) // the kernel would take it, and nobody reach anybody
 	}
 	bin, err := ready(o.bin)
 	if err != nil {

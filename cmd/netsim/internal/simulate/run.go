@@ -62,6 +62,14 @@ func Run(ctx context.Context, f *scenario.File, o Options) (*scenario.Result, er
 	return r, nil
 }
 
+// Check draws the network of a scenario, and nothing runs on it. The error is that of Run: an address that two
+// have, a link that cannot be.
+func Check(f *scenario.File) error {
+	w := newWorld(f, Options{Seed: f.Seed, Logger: slog.New(slog.DiscardHandler)})
+	defer w.close()
+	return w.draw()
+}
+
 // run runs the steps: a timed one at its time, another when all before it are over.
 func (w *world) run(ctx context.Context) []scenario.Outcome {
 	outcomes := make([]scenario.Outcome, len(w.file.Steps))
