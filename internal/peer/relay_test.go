@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +25,7 @@ type fakeRelay struct {
 	mu          sync.Mutex
 	err         error
 	idle        bool
-	closes      int
+	closes      atomic.Int32
 }
 
 func newFakeRelay(n byte, begun bool) *fakeRelay {
@@ -41,7 +43,7 @@ func newFakeRelay(n byte, begun bool) *fakeRelay {
 			return f.err
 		},
 		Idle:  func() bool { return f.idle },
-		Close: func() { f.end(errors.New("closed"), false); f.closes++ },
+		Close: func() { f.end(errors.New("closed"), false); f.closes.Add(1) },
 	}
 	f.Alive = func() bool { return f.Err() == nil }
 	return f
@@ -74,6 +76,13 @@ func (r *rig) nextRelay(not []identity.ID) *Relay {
 	f := r.relays[0]
 	r.relays = r.relays[1:]
 	return &f.Relay
+}
+
+// refusals are the PNs that the last relay was not to be at.
+func (r *rig) refusals() []identity.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // named is an SN that knows the peer, and keeps what relays calls have named.
@@ -113,8 +122,8 @@ func TestRelayOfAnAttempt(t *testing.T) {
 		}
 		first.end(errors.New("refused"), false)
 		synctest.Wait()
-		if name := <-names; name == nil || *name != second.Name || first.closes != 1 || len(r.refused) != 1 || r.refused[0] != first.Name.PN {
-			t.Errorf("then %v, not %v", name, r.refused)
+		if name := <-names; name == nil || *name != second.Name || first.closes.Load() != 1 || !slices.Equal(r.refusals(), []identity.ID{first.Name.PN}) {
+			t.Errorf("then %v, not %v", name, r.refusals())
 		}
 		close(second.ready)
 		synctest.Wait()
@@ -130,8 +139,8 @@ func TestRelayOfAnAttempt(t *testing.T) {
 		// The attempt fails, and nothing is left.
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if second.closes != 1 || r.relayed() != 0 {
-			t.Errorf("closed %d times, %d paths", second.closes, r.relayed())
+		if second.closes.Load() != 1 || r.relayed() != 0 {
+			t.Errorf("closed %d times, %d paths", second.closes.Load(), r.relayed())
 		}
 	})
 }
@@ -158,13 +167,13 @@ func TestRelayOfACall(t *testing.T) {
 		}
 		r.relay(second)
 		call(second)
-		if r.relayed() != 1 || first.closes != 1 {
-			t.Errorf("%d paths, the first was closed %d times", r.relayed(), first.closes)
+		if r.relayed() != 1 || first.closes.Load() != 1 {
+			t.Errorf("%d paths, the first was closed %d times", r.relayed(), first.closes.Load())
 		}
 		second.end(errors.New("the peer left"), false)
 		synctest.Wait()
-		if r.relayed() != 0 || second.closes != 1 {
-			t.Errorf("%d paths, closed %d times", r.relayed(), second.closes)
+		if r.relayed() != 0 || second.closes.Load() != 1 {
+			t.Errorf("%d paths, closed %d times", r.relayed(), second.closes.Load())
 		}
 	})
 }
@@ -190,12 +199,12 @@ func TestRelayFlood(t *testing.T) {
 			last = newFakeRelay(2+n, true)
 			call(last)
 		}
-		if good.closes != 0 || last.closes != 0 {
-			t.Errorf("closed: the good one %d times, the last %d", good.closes, last.closes)
+		if good.closes.Load() != 0 || last.closes.Load() != 0 {
+			t.Errorf("closed: the good one %d times, the last %d", good.closes.Load(), last.closes.Load())
 		}
 		r.alive(assoc, time.Minute)
-		if good.closes != 0 || last.closes != 1 {
-			t.Errorf("after a minute closed: the good one %d times, the last %d", good.closes, last.closes)
+		if good.closes.Load() != 0 || last.closes.Load() != 1 {
+			t.Errorf("after a minute closed: the good one %d times, the last %d", good.closes.Load(), last.closes.Load())
 		}
 	})
 }
@@ -218,6 +227,8 @@ func TestRelayOfAStranger(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(time.Second)
 		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if len(r.offered) != 0 {
 			t.Errorf("he may have us look at %v", r.offered)
 		}
@@ -240,7 +251,7 @@ func TestRelayThatDoesNotForward(t *testing.T) {
 		for len(names) > 0 {
 			name = <-names
 		}
-		if name == nil || *name != second.Name || first.closes != 0 {
+		if name == nil || *name != second.Name || first.closes.Load() != 0 {
 			t.Errorf("after 5 s the calls name %v", name)
 		}
 		time.Sleep(time.Minute)
