@@ -124,3 +124,6 @@ func (s *Stack) OpenStreams(id identity.ID, service string) (n int) {
 	}
 	return n
 }
+
+// RelayAddr is the address by which a peer behind a relay goes.
+var RelayAddr = relayAddr

@@ -1,6 +1,7 @@
 package bdt
 
 import (
+	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"slices"
@@ -259,9 +260,10 @@ func unboundFor(err error, why wire.UnboundReason) bool {
 }
 
 // relayAddr returns the address by which the peer at the other end of a binding goes here: it
-// is none, and of the tag alone (RFC 4193, with 120 bits of it).
+// is none, and of the tag alone (RFC 4193, with 120 bits of its hash: the tag is not to be shown).
 func relayAddr(tag wire.Tag) netip.AddrPort {
-	b := [16]byte(tag)
+	sum := sha256.Sum256(tag[:])
+	b := [16]byte(sum[:])
 	b[0] = 0xfd
 	return netip.AddrPortFrom(netip.AddrFrom16(b), 1)
 }

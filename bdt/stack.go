@@ -159,9 +159,6 @@ func localDevice(cfg Config) (*identity.LocalDevice, error) {
 	}
 	old := cfg.Device.Device
 	body.Name, body.Updated = old.Name(), old.NextUpdate(now)
-	if len(cfg.PNs) == 0 {
-		body.PNs = old.PNs()
-	}
 	d, err := old.Update(cfg.Device.Secret, body)
 	return &identity.LocalDevice{Secret: cfg.Device.Secret, Device: d}, err
 }

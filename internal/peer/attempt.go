@@ -46,17 +46,18 @@ const (
 // success or the deadline. It asks the SNs in rounds; in between, the paths
 // knock.
 type attempt struct {
-	until    time.Time // it goes on until then if nobody waits any more
-	offline  time.Time // when to give up if no SN can be asked
-	way      bool      // to find a way for the session that there is; ends when there is one
-	better   bool      // to find a better way than the relay that there is: see betterRounds
-	rounds   int
-	round    time.Time // when the next begins
-	initiate time.Time // when to stop waiting for the peer's initiation; zero: not waiting
-	search   time.Time // when discovery on the local network has had its time
-	calling  map[Signaller]bool
-	answered bool    // an SN knows the peer, or somebody called us
-	failures []error // of the calls of this round
+	until      time.Time // it goes on until then if nobody waits any more
+	offline    time.Time // when to give up if no SN can be asked
+	way        bool      // to find a way for the session that there is; ends when there is one
+	better     bool      // to find a better way than the relay that there is: see betterRounds
+	rounds     int
+	round      time.Time // when the next begins
+	initiate   time.Time // when to stop waiting for the peer's initiation; zero: not waiting
+	search     time.Time // when discovery on the local network has had its time
+	calling    map[Signaller]bool
+	candidates []wire.Candidate // that the calls of this round name; nil: the host's
+	answered   bool             // an SN knows the peer, or somebody called us
+	failures   []error          // of the calls of this round
 	// discovered are the addresses on the local network that are asked for the
 	// peer's descriptor.
 	discovered []netip.AddrPort
@@ -250,7 +251,7 @@ func (p *Peer) beginRound(now time.Time) {
 		a.initiate = time.Time{} // waited long enough
 	}
 	a.waiters = slices.DeleteFunc(a.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
-	if p.device != nil && a.initiate.IsZero() && p.tentative == nil && !a.better {
+	if p.device != nil && a.initiate.IsZero() && p.tentative == nil && p.held == nil && !a.better {
 		if err := p.initiate(now, p.live.Load() == nil); err != nil {
 			p.failAttempt(fmt.Errorf("initiating: %w", err))
 			return
@@ -281,6 +282,7 @@ func (p *Peer) beginRound(now time.Time) {
 // the next one; the others are asked as soon as they can be.
 func (p *Peer) callAll(candidates []wire.Candidate) {
 	a := p.attempt
+	a.candidates = candidates
 	delay := time.Duration(0)
 	for _, s := range p.cfg.Host.Signallers(p.serverRefs()) {
 		wait := time.Duration(0)
@@ -328,7 +330,7 @@ func (p *Peer) call(s Signaller, a *attempt, candidates []wire.Candidate, wait t
 			reply, err = s.Call(ctx, p.cfg.ID, o)
 		}
 	}
-	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, s, reply, err, o.Initiation == nil) })
+	p.ask(p.ctx, func(now time.Time) { p.onCallReply(now, a, s, reply, err, &o) })
 }
 
 // pendingCall returns what there is to call with now, on a worker.
@@ -349,7 +351,7 @@ func (p *Peer) pendingCall(ctx context.Context) (initiation []byte, relay *wire.
 }
 
 // onCallReply takes an SN's answer.
-func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.CallReply, err error, bare bool) {
+func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.CallReply, err error, o *snclient.CallOptions) {
 	if p.attempt != a {
 		return
 	}
@@ -364,7 +366,11 @@ func (p *Peer) onCallReply(now time.Time, a *attempt, s Signaller, r *snclient.C
 	p.note(now, "a super node has called the peer")
 	p.paths.SetShared(now, r.Shared)
 	p.learn(now, r.Device)
-	if bare && !p.exchange.Pending() && p.tentative == nil && p.current == nil {
+	if name := p.relayName(); name != nil && o.Relay != nil && *name != *o.Relay {
+		a.calling[s] = true // what the call has named is over
+		p.workers.Go(func() { p.call(s, a, a.candidates, 0) })
+	}
+	if o.Initiation == nil && !p.exchange.Pending() && p.tentative == nil && p.current == nil {
 		a.initiate = now.Add(calleeInitiates)
 	}
 	p.addCandidates(now, r.Candidates, path.OriginSN, now.Add(r.Wait+callerHold))

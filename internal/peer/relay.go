@@ -184,7 +184,7 @@ func (p *Peer) linkRelay(now time.Time, r *Relay) {
 }
 
 // onRelayOver lets go of a relay that has ended. If it was ours to begin, and an attempt is
-// under way, the next round begins another, at a PN that has not refused.
+// under way, another is begun at once, at a PN that has not refused, and named in another call.
 func (p *Peer) onRelayOver(now time.Time, r *Relay) {
 	if !slices.Contains(p.relays, r) {
 		return
@@ -193,11 +193,14 @@ func (p *Peer) onRelayOver(now time.Time, r *Relay) {
 	if r.linked && r.Idle() {
 		return // so is the session: when it wakes it finds no answer here, and calls
 	}
-	if r.ours && !r.met {
-		p.refusing = append(p.refusing, r.Name.PN)
-		p.callAgain(now)
-	}
 	p.dropRelay(now, r)
+	if !r.ours || r.met || p.attempt == nil {
+		return
+	}
+	p.refusing = append(p.refusing, r.Name.PN)
+	if p.openRelay(now); p.relayName() != nil {
+		p.callAll(p.attempt.candidates)
+	}
 }
 
 // dropRelay closes a relay.
