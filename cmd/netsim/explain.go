@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -116,6 +117,8 @@ func (o *explainer) run(c *cobra.Command, args []string) error {
 		return command.Usagef("--rows %d: one at least", o.rows)
 	case o.width < 0:
 		return command.Usagef("--width %d: not less than 0", o.width)
+	case c.Flags().Changed("seed") && o.seed == 0:
+		return command.Usagef("--seed 0: seeds are numbers from 1 on")
 	}
 	f, step, err := o.scenario(c, args)
 	if err != nil {
@@ -150,7 +153,7 @@ func (o *explainer) run(c *cobra.Command, args []string) error {
 		return encode(c.OutOrStdout(), viewDiagram(f, o.seed, r.result.Steps[step], d))
 	}
 	t := terminal.New(c.OutOrStdout(), os.Getenv)
-	t.Printf("%s\n", t.Bold(fmt.Sprintf("%s, seed %d: %s", f.Name, o.seed, saidOf(r.result.Steps[step]))))
+	t.Printf("%s\n", t.Bold(fmt.Sprintf("%s, seed %d: %s", cmp.Or(f.Name, f.Path), o.seed, saidOf(r.result.Steps[step]))))
 	var legend []string
 	for _, k := range sequence.Classes() {
 		legend = append(legend, paint(t)(k, k.String()))
@@ -167,6 +170,9 @@ func saidOf(o scenario.Outcome) string {
 	s := o.Path
 	if o.FirstByte > 0 {
 		s += fmt.Sprintf(", first byte after %.1f ms", float64(o.FirstByte)/1e6)
+	}
+	if o.Probes == 1 {
+		return s + ", 1 probe"
 	}
 	return fmt.Sprintf("%s, %d probes", s, o.Probes)
 }

@@ -291,7 +291,7 @@ func compare(results []*scenario.Result) string {
 // A resultView is a run in JSON.
 type resultView struct {
 	File    string     `json:"file"`
-	Seed    uint64     `json:"seed"`
+	Seed    uint64     `json:"seed,string"` // JSON has no 64 bits
 	Met     bool       `json:"met"`
 	Virtual float64    `json:"virtual_ms"`
 	Packets uint64     `json:"packets"`

@@ -131,8 +131,13 @@ func histogram(label string, list []bin, marks []mark, unit string) template.HTM
 	return template.HTML(b.String())
 }
 
-// number is a value on an axis.
-func number(v float64) string { return fmt.Sprintf("%.4g", v) }
+// number is a value on an axis, or one of a network: no exponent, since nobody calls a gigabit 1e+03 Mbit.
+func number(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.4g", v)
+}
 
 // open begins an SVG element.
 func open(b *strings.Builder, class string, width, height int, label string) {

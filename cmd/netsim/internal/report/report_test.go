@@ -157,8 +157,8 @@ func TestEscaping(t *testing.T) {
 func TestScenarioPage(t *testing.T) {
 	f := &scenario.File{Path: "x.yaml", Nodes: []scenario.Node{{Name: "internet", Kind: scenario.Router}, {Name: "home", Kind: scenario.NAT, Preset: "cgn"}},
 		Links: []scenario.Link{{From: "home", To: "internet"}}}
-	f.Links[0].Config.Delay, f.Links[0].Config.Rate, f.Links[0].Config.Loss = 5*time.Millisecond, 10_000_000, 0.01
-	r := &scenario.Result{Seed: 7, Packets: 12_345, Virtual: 90 * time.Second, Hash: "0123", Steps: []scenario.Outcome{
+	f.Links[0].Config.Delay, f.Links[0].Config.Rate, f.Links[0].Config.Loss = 1500*time.Millisecond, 1_000_000_000, 0.01
+	r := &scenario.Result{Seed: 7, Packets: 12_345, Virtual: 3600 * time.Second, Hash: "0123", Steps: []scenario.Outcome{
 		{Text: "dial: a → b", Path: "punched", FirstByte: 215 * time.Millisecond, Expected: "success", Met: true},
 		{Text: "cut: c", Began: 1500 * time.Millisecond, Err: "no link", Expected: "success", Why: "it failed"},
 	}}
@@ -168,9 +168,9 @@ func TestScenarioPage(t *testing.T) {
 	}
 	text := wellFormed(t, page)
 	for _, want := range []string{
-		"x.yaml", "90 s of simulated time, 12,345 packets sent on links, seed 7", "1 of 2 steps went otherwise",
+		"x.yaml", "3600.0 s of simulated time, 12,345 packets sent on links, seed 7", "1 of 2 steps went otherwise",
 		"|0.000 s|dial: a → b|punched, first byte after 215 ms|success", "|1.500 s|cut: c|failed: no link, it failed|success",
-		"5 ms, 10 Mbit/s, 1 % loss", "cgn", "0123",
+		"1500 ms, 1000 Mbit/s, 1 % loss", "cgn", "0123",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)

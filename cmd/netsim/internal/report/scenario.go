@@ -10,7 +10,7 @@ import (
 // Scenario returns the page about one run of a scenario.
 func Scenario(f *scenario.File, r *scenario.Result, cases []Case, command string) ([]byte, error) {
 	p := &page{
-		Title: f.Name, Lead: fmt.Sprintf("One run of the unmodified stack, %.3g s of simulated time, %s packets sent on links, seed %d.", r.Virtual.Seconds(), thousands(int(r.Packets)), r.Seed),
+		Title: f.Name, Lead: fmt.Sprintf("One run of the unmodified stack, %.1f s of simulated time, %s packets sent on links, seed %d.", r.Virtual.Seconds(), thousands(int(r.Packets)), r.Seed),
 		Command: command, Notes: []string{"The hash of packet times, sizes and fates is " + r.Hash + "."},
 	}
 	if p.Title == "" {

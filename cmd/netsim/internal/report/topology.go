@@ -152,10 +152,10 @@ func scenarioNodes(f *scenario.File) []node {
 func edge(l *scenario.Link) string {
 	var words []string
 	if d := l.Config.Delay; d > 0 {
-		words = append(words, fmt.Sprintf("%.3g ms", d.Seconds()*1e3))
+		words = append(words, number(d.Seconds()*1e3)+" ms")
 	}
 	if r := l.Config.Rate; r > 0 {
-		words = append(words, fmt.Sprintf("%.3g Mbit/s", float64(r)/1e6))
+		words = append(words, number(float64(r)/1e6)+" Mbit/s")
 	}
 	if p := l.Config.Loss; p > 0 {
 		words = append(words, fmt.Sprintf("%.3g %% loss", 100*p))

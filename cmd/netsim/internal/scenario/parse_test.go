@@ -99,6 +99,7 @@ func TestParseErrors(t *testing.T) {
 		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, loss: 5}]", `"5" is no share in 0 to 100%; write it like 2% or 0.02`},
 		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, rate: fast}]", `"fast" is no rate; write it like 512kbit`},
 		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: 127.0.0.1}]", `127.0.0.1 cannot be the address of a node`},
+		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: 255.255.255.255}]", `255.255.255.255 cannot be the address of a node`},
 		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b, addrs: here}]", `"here" is no address`},
 		{"nodes: {a: host, b: host}\nlinks: [{from: a, to: b}, {from: b, to: a}]", `go in a circle`},
 		{"nodes: {a: host, b: host}\nlinks: []", `"a" and "b" both have nothing above`},

@@ -168,6 +168,9 @@ func (r *reader) checkName(n ast.Node, s string) error {
 	return nil
 }
 
+// broadcast is everybody on a segment (RFC 919 §7).
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // addr reads an address, alone or with the length of its prefix.
 func (r *reader) addr(n ast.Node) (string, error) {
 	s, err := r.text(n)
@@ -182,7 +185,7 @@ func (r *reader) addr(n ast.Node) (string, error) {
 		}
 		a = p.Addr()
 	}
-	if a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() {
+	if a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a == broadcast {
 		return "", r.errorAt(n, "", "%s cannot be the address of a node", s)
 	}
 	return s, nil
