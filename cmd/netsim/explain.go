@@ -103,11 +103,26 @@ func (o *explainer) scenario(c *cobra.Command, args []string) (*scenario.File, i
 	})
 	switch {
 	case i < 0 && o.step > 0:
-		return nil, 0, command.Usagef("no step that dials, calls, pings or transfers begins at %s:%d", args[0], o.step)
+		return nil, 0, command.Advise(command.Usagef("no step that dials, calls, pings or transfers begins at %s:%d", args[0], o.step),
+			"name the line of one that does: %s", meetingLines(f))
 	case i < 0:
 		return nil, 0, command.Usagef("no step of %s dials, calls, pings or transfers", args[0])
 	}
 	return f, i, nil
+}
+
+// meetingLines are the lines at which steps begin that have devices meet, for people.
+func meetingLines(f *scenario.File) string {
+	var lines []string
+	for i := range f.Steps {
+		if meets(&f.Steps[i]) {
+			lines = append(lines, fmt.Sprint(f.Steps[i].Line))
+		}
+	}
+	if len(lines) == 0 {
+		return "there is none"
+	}
+	return strings.Join(lines, ", ")
 }
 
 // run is netsim explain.
