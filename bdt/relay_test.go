@@ -19,6 +19,7 @@ type relayNode struct {
 	ref    identity.Ref
 	link   *netsim.Link
 	secret *identity.Secret
+	cfg    pn.Config
 }
 
 // pn adds a PN at a delay from the core.
@@ -40,7 +41,7 @@ func (w *world) pn(name, addr string, delay time.Duration, change ...func(*pn.Co
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &relayNode{s, s.Ref(), link, cfg.Local.Secret}
+	return &relayNode{s, s.Ref(), link, cfg.Local.Secret, cfg}
 }
 
 // through has a stack use PNs.
