@@ -94,7 +94,7 @@ func (r *relays) addLocked(ref identity.Ref) *pnclient.Client {
 	}
 	if i >= 0 {
 		c := r.list[i]
-		if i >= len(r.stack.cfg.PNs) {
+		if !r.own(c.Ref().ID) {
 			r.list = append(slices.Delete(slices.Clone(r.list), i, i+1), c)
 		}
 		return c
@@ -130,8 +130,8 @@ func (r *relays) addLocked(ref identity.Ref) *pnclient.Client {
 // dropLocked leaves the PN that is not of the configuration, carries nothing and was used longest
 // ago.
 func (r *relays) dropLocked() bool {
-	for i := len(r.stack.cfg.PNs); i < len(r.list); i++ {
-		if c := r.list[i]; c.Bindings() == 0 {
+	for i, c := range r.list {
+		if !r.own(c.Ref().ID) && c.Bindings() == 0 {
 			r.list = slices.Delete(slices.Clone(r.list), i, i+1)
 			r.stack.workers.Go(func() { c.Close() })
 			return true
