@@ -104,7 +104,9 @@ func checkIP(t *testing.T, p *Packet, b []byte) {
 	t.Helper()
 	is4 := b[0]>>4 == 4
 	var pseudo []byte
-	body, src, dst, hops, proto, ecn := b[:0], netip.Addr{}, netip.Addr{}, byte(0), byte(0), byte(0)
+	var body []byte
+	var src, dst netip.Addr
+	var hops, proto, ecn byte
 	if is4 {
 		if s := fold(add(0, b[:20])); s != 0xffff {
 			t.Errorf("the header sums up to %x", s)

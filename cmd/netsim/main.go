@@ -24,7 +24,8 @@ loss and rates. Super nodes and devices run on them as they would on real ones:
 the program is the same, and only the network below is simulated. Time is, too:
 an hour takes as long as there is something to compute.
 
-All that is random comes from a seed: what happened once can be had again.`,
+All that is random in the network comes from a seed: which packets are lost, late or
+damaged, and which ports NATs give. docs/netsim/determinism.md says what else there is.`,
 		Example: `  # A scenario to begin with: two homes, a super node, and what is expected
   netsim init
   netsim run netsim.yaml

@@ -104,15 +104,6 @@ func (n *namespace) sysctl(key, value string) error {
 	})
 }
 
-// sysctlIfAny is sysctl for parameters of kernel parts that may not be loaded.
-func (n *namespace) sysctlIfAny(key, value string) error {
-	err := n.sysctl(key, value)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // close ends the thread. The kernel deletes the namespace with everything in
 // it as soon as the last process and socket there have gone.
 func (n *namespace) close() {

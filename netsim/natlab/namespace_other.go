@@ -19,11 +19,10 @@ type namespace struct{ path string }
 
 func newNamespace() (*namespace, error) { return nil, errSystem }
 
-func (*namespace) do(func() error) error            { return errSystem }
-func (*namespace) await(string) error               { return errSystem }
-func (*namespace) sysctl(string, string) error      { return errSystem }
-func (*namespace) sysctlIfAny(string, string) error { return errSystem }
-func (*namespace) close()                           {}
+func (*namespace) do(func() error) error       { return errSystem }
+func (*namespace) await(string) error          { return errSystem }
+func (*namespace) sysctl(string, string) error { return errSystem }
+func (*namespace) close()                      {}
 
 // tied returns nil: no program starts here.
 func tied() *syscall.SysProcAttr { return nil }
