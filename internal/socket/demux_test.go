@@ -127,12 +127,12 @@ func TestUnrouted(t *testing.T) {
 
 // A checker takes deliveries and compares them with the entry they are from.
 type checker struct {
-	t        *testing.T
-	b        []byte // what is left of the entry
-	size     int
-	lastQUIC bool
-	packets  uint64
-	skipped  uint64
+	t       *testing.T
+	b       []byte // what is left of the entry
+	size    int
+	last    class // of what was delivered last, if nothing was skipped since
+	packets uint64
+	skipped uint64
 }
 
 // next skips malformed packets, and takes b off the entry.
@@ -142,16 +142,16 @@ func (c *checker) next(b []byte, want class, count uint64) {
 		if classify(c.b[:n]) != classMalformed {
 			break
 		}
-		c.b, c.lastQUIC = c.b[n:], false
+		c.b, c.last = c.b[n:], classMalformed
 		c.skipped++
 	}
 	if !bytes.HasPrefix(c.b, b) || len(b) == 0 {
 		c.t.Fatalf("delivered %x, the entry goes on %x", b, c.b)
 	}
-	if want == classQUIC && c.lastQUIC {
-		c.t.Fatal("a run of QUIC packets was split")
+	if want == c.last && (want == classQUIC || want == classRelayed) {
+		c.t.Fatalf("a run of class %d was split", want)
 	}
-	c.lastQUIC = want == classQUIC
+	c.last = want
 	c.packets += count
 	c.b = c.b[len(b):]
 	for len(b) > 0 {
@@ -172,7 +172,14 @@ func (c *checker) next(b []byte, want class, count uint64) {
 
 func (c *checker) HandleControl(_ *Socket, b []byte, _ netip.AddrPort) { c.next(b, classControl, 1) }
 func (c *checker) HandleSTUN(_ *Socket, b []byte, _ netip.AddrPort)    { c.next(b, classSTUN, 1) }
-func (c *checker) Deliver(b []byte, segmentSize int, ecn uint8) {
+
+// A checkerSink is where a checker's packets of one class are routed to.
+type checkerSink struct {
+	*checker
+	class class
+}
+
+func (c checkerSink) Deliver(b []byte, segmentSize int, ecn uint8) {
 	count := uint64(1)
 	if segmentSize != 0 {
 		if segmentSize != c.size || len(b) <= segmentSize {
@@ -183,7 +190,7 @@ func (c *checker) Deliver(b []byte, segmentSize int, ecn uint8) {
 	if ecn != 1 {
 		c.t.Fatalf("ECN %d", ecn)
 	}
-	c.next(b, classQUIC, count)
+	c.next(b, c.class, count)
 }
 
 // FuzzDemux hands in runs of anything: every packet is delivered once, whole,
@@ -193,13 +200,15 @@ func FuzzDemux(f *testing.F) {
 	f.Add(append(append(pk(0x40, 40), pk(0x20, 20)...), pk(1, 20)...), 20)
 	f.Add(append(pk(0x80, 7), pk(0xff, 7)...), 7)
 	f.Add([]byte{}, -1)
+	f.Add(append(pk(0x2a, 60), pk(0x40, 40)...), 20)
 	f.Fuzz(func(t *testing.T, b []byte, size int) {
 		c := &checker{t: t, b: b, size: size}
 		if size <= 0 || size > len(b) {
 			c.size = len(b)
 		}
 		s := idle(c)
-		s.SetRoute(peer1, c)
+		s.SetRoute(peer1, checkerSink{c, classQUIC})
+		s.SetRelay(peer1, checkerSink{c, classRelayed})
 		d := demux{s: s}
 		d.entry(&underlay.Datagram{Data: b, SegmentSize: size, Addr: peer1, ECN: 1})
 		for rest := c.b; len(rest) > 0; { // what is left must be malformed
@@ -214,7 +223,7 @@ func FuzzDemux(f *testing.F) {
 			c.skipped = 1
 		}
 		st := s.Stats()
-		got := st.Received.Control.Packets + st.Received.STUN.Packets + st.Received.QUIC.Packets
+		got := st.Received.Control.Packets + st.Received.STUN.Packets + st.Received.QUIC.Packets + st.Received.Relayed.Packets
 		if got != c.packets || st.DroppedMalformed != c.skipped {
 			t.Errorf("%+v, want %d packets and %d malformed", st, c.packets, c.skipped)
 		}
